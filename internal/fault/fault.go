@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
@@ -41,7 +42,7 @@ type Violation struct {
 
 // Error returns the reason and the message, and the cause when there is one.
 func (e *Error) Error() string {
-	text := e.Reason.String() + ": " + e.Message
+	text := Name(e.Reason) + ": " + e.Message
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()
 	}
@@ -83,3 +84,11 @@ func ReasonOf(err error) errorsv1.Reason {
 
 // Is tells whether err's chain has a fault of that reason.
 func Is(err error, reason errorsv1.Reason) bool { return err != nil && ReasonOf(err) == reason }
+
+// Name returns a reason as it is sent, e.g. "WRONG_REGION"; empty for REASON_UNSPECIFIED.
+func Name(reason errorsv1.Reason) string {
+	if reason == errorsv1.Reason_REASON_UNSPECIFIED {
+		return ""
+	}
+	return strings.TrimPrefix(reason.String(), "REASON_")
+}

@@ -1,0 +1,9 @@
+// Command domicile is the reference product: the platform with its own services, and the operator's commands.
+package main
+
+import (
+	"github.com/domicile-api/domicile/run"
+	"github.com/domicile-api/domicile/services"
+)
+
+func main() { run.Main(services.All()...) }

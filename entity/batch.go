@@ -1,0 +1,128 @@
+package entity
+
+import (
+	"context"
+	"errors"
+
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	"github.com/domicile-api/domicile/internal/call"
+	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/store"
+)
+
+// errFull says that a mutation has no place in a batch any more, and no more than that.
+var errFull = errors.New("entity: the batch is full")
+
+// batch is a transaction in the making: the lane's counter, then the operations of each member.
+type batch struct {
+	ops     []store.Op
+	size    int
+	claimed map[store.Key]struct{}
+	members []member
+	// last is the version of the last member, or of the lane when there is none yet.
+	last ident.Version
+	// heavy says that a mutation was turned away for its size; later ones would be numbered in vain.
+	heavy bool
+}
+
+// member is a mutation in a batch.
+type member struct {
+	m       *mutation
+	version ident.Version
+	// first is the index of the mutation's first operation.
+	first int
+}
+
+// newBatch begins a batch on a lane whose counter is at base.
+func newBatch(counter store.Op, base ident.Version) *batch {
+	return &batch{
+		ops:     append(make([]store.Op, 0, store.MaxOps), counter),
+		size:    opSize(counter),
+		claimed: make(map[store.Key]struct{}, store.MaxOps),
+		last:    base,
+	}
+}
+
+// add numbers a mutation and takes it in, or returns errFull, or what is wrong with the mutation itself.
+func (b *batch) add(ctx context.Context, m *mutation) error {
+	count := len(m.ops) + 1
+	if m.operation != nil {
+		count++
+	}
+	if b.heavy || len(b.ops)+count > store.MaxOps || b.collides(m) {
+		return errFull
+	}
+	v := ident.Version{Epoch: m.epoch, Seq: b.last.Seq + 1}
+	own, err := numbered(ctx, m, v)
+	if err != nil {
+		return err
+	}
+	size := 0
+	for i := range own {
+		n := opSize(own[i])
+		if n > store.MaxItemBytes {
+			return fault.New(errorsv1.Reason_REASON_TOO_LARGE, "the entity or its answer is too large to store")
+		}
+		size += n
+	}
+	if b.size+size > store.MaxCommitBytes {
+		b.heavy = true
+		return errFull
+	}
+	for i := range own {
+		b.claimed[own[i].Item.Key] = struct{}{}
+	}
+	b.members = append(b.members, member{m: m, version: v, first: len(b.ops)})
+	b.ops = append(b.ops, own...)
+	b.size += size
+	b.last = v
+	return nil
+}
+
+// collides tells whether the mutation writes an item that the batch writes already.
+func (b *batch) collides(m *mutation) bool {
+	for i := range m.ops {
+		if _, taken := b.claimed[m.ops[i].Item.Key]; taken {
+			return true
+		}
+	}
+	if m.operation == nil {
+		return false
+	}
+	_, taken := b.claimed[m.recordKey]
+	return taken
+}
+
+// numbered returns a mutation's operations as the write of a version: its own, its idempotency record, its outbox record.
+func numbered(ctx context.Context, m *mutation, v ident.Version) ([]store.Op, error) {
+	own := make([]store.Op, 0, len(m.ops)+2)
+	own = append(own, m.ops...)
+	for i := range own {
+		own[i].Item.Version = v
+	}
+	if m.operation != nil {
+		op, err := m.answerable(ctx, call.Write{Epoch: v.Epoch, Lane: m.lane, Seq: v.Seq})
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, op)
+	}
+	return append(own, store.Op{Kind: store.Put, If: store.Absent(), Item: store.Item{
+		Key:     outboxKey(m.tenant, m.lane, v.Seq),
+		Version: v,
+		Tag:     store.Tag{Tenant: m.tenant, Class: store.ClassGlobal, Jurisdiction: m.jurisdiction},
+		Value:   m.outbox,
+	}}), nil
+}
+
+// commit returns the transaction, with the counter at its last number.
+func (b *batch) commit(token string) store.Commit {
+	b.ops[0].Item.Version = b.last
+	return store.Commit{Ops: b.ops, Token: token}
+}
+
+// opSize is what an operation counts for against the limits of a commit, as store.Commit.Validate counts.
+func opSize(op store.Op) int {
+	return len(op.Item.Key.Partition) + len(op.Item.Key.Sort) + len(op.Item.Value)
+}

@@ -1,0 +1,167 @@
+package entity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/residency"
+	"github.com/domicile-api/domicile/internal/seal"
+	"github.com/domicile-api/domicile/internal/store"
+)
+
+// normalise brings values that count as equal to one text: white space around is dropped, letters are case-folded (Unicode
+// "full" folding, so "STRASSE" equals "straße") and the result is in normalization form C (UAX #15). Folding can denormalise and
+// the other way round, so it is form C before and after.
+func normalise(value string) string {
+	value = strings.TrimSpace(value)
+	if isASCII(value) {
+		return strings.ToLower(value)
+	}
+	return norm.NFC.String(cases.Fold().String(norm.NFC.String(value)))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// hashLookups returns the lookup entries of an entity: one for each of its indexed fields that is set.
+func (e *Engine) hashLookups(ctx context.Context, tenant ident.TenantID, s *shape, m protoreflect.Message) ([]*storagev1.Lookup, error) {
+	var all []*storagev1.Lookup
+	for _, fd := range s.lookups {
+		value := normalise(m.Get(fd).String())
+		if value == "" {
+			continue
+		}
+		hash, err := e.hash(ctx, tenant, string(fd.FullName()), []byte(value))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, &storagev1.Lookup{Field: int32(fd.Number()), Hash: hash})
+	}
+	return all, nil
+}
+
+// lookupOps returns the operations that bring the lookup items of an entity from what it had to what it has. What is the same
+// is not touched. An item is freed without a condition: the entity's own condition says that it still owns it.
+func (e *Engine) lookupOps(tenant ident.TenantID, s *shape, id string, had, has []*storagev1.Lookup) ([]store.Op, error) {
+	var ops []store.Op
+	for _, l := range had {
+		if !contains(has, l) {
+			if key, ok := s.lookupItem(tenant, l); ok {
+				ops = append(ops, store.Op{Kind: store.Delete, Item: store.Item{Key: key}})
+			}
+		}
+	}
+	for _, l := range has {
+		if contains(had, l) {
+			continue
+		}
+		key, ok := s.lookupItem(tenant, l)
+		if !ok {
+			return nil, errors.New("entity: a lookup entry of a field that the entity has not")
+		}
+		target, err := proto.Marshal(&storagev1.LookupTarget{Id: id})
+		if err != nil {
+			return nil, fmt.Errorf("encoding a lookup item: %w", err)
+		}
+		ops = append(ops, store.Op{Kind: store.Put, If: store.Absent(), Item: store.Item{
+			Key:   key,
+			Tag:   store.Tag{Tenant: tenant, Class: s.lookupClass(l), Jurisdiction: e.cfg.Jurisdiction},
+			Value: target,
+		}})
+	}
+	return ops, nil
+}
+
+func contains(all []*storagev1.Lookup, l *storagev1.Lookup) bool {
+	for _, other := range all {
+		if other.GetField() == l.GetField() && string(other.GetHash()) == string(l.GetHash()) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookupItem returns the key of a lookup entry's item; false when this release does not know the field.
+func (s *shape) lookupItem(tenant ident.TenantID, l *storagev1.Lookup) (store.Key, bool) {
+	fd := s.key.ContainingMessage().Fields().ByNumber(protoreflect.FieldNumber(l.GetField()))
+	if fd == nil || len(l.GetHash()) == 0 {
+		return store.Key{}, false
+	}
+	return lookupKey(tenant, string(fd.FullName()), l.GetHash()), true
+}
+
+// lookupClass is the class of the value that a lookup item's hash was made of.
+func (s *shape) lookupClass(l *storagev1.Lookup) store.Class {
+	fd := s.key.ContainingMessage().Fields().ByNumber(protoreflect.FieldNumber(l.GetField()))
+	return min(store.Class(residency.Effective(fd)), store.ClassPII) //nolint:gosec // the classes are 1 to 4
+}
+
+// Lookup returns the entity of the caller's tenant whose field has a value, compared after trimming and case folding. The
+// field is named as in the .proto file and must be marked LOOKUP_UNIQUE. It fails with NOT_FOUND when no entity has the value.
+func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, error) {
+	var none E
+	c, err := caller(ctx)
+	if err != nil {
+		return none, err
+	}
+	fd := r.lookupField(field)
+	if fd == nil {
+		return none, fmt.Errorf("entity: %s.%s is not marked with (domicile.policy.v1.lookup)", r.name, field)
+	}
+	value = normalise(value)
+	if value == "" {
+		return none, notFound()
+	}
+	hash, err := r.engine.cfg.Sealer.Hash(ctx, c.Tenant, string(fd.FullName()), []byte(value))
+	if errors.Is(err, seal.ErrNoKey) {
+		return none, notFound() // nothing was ever stored for this tenant
+	}
+	if err != nil {
+		return none, fmt.Errorf("hashing the value: %w", err)
+	}
+	item, err := r.engine.cfg.Store.Get(ctx, lookupKey(c.Tenant, string(fd.FullName()), hash))
+	if errors.Is(err, store.ErrNotFound) {
+		return none, notFound()
+	}
+	if err != nil {
+		return none, fmt.Errorf("reading the lookup item: %w", err)
+	}
+	var target storagev1.LookupTarget
+	if err := proto.Unmarshal(item.Value, &target); err != nil {
+		return none, fmt.Errorf("decoding the lookup item: %w", err)
+	}
+	stored, err := r.load(ctx, c.Tenant, target.GetId())
+	if err != nil {
+		return none, err
+	}
+	// The entity may have given the value up between the two reads.
+	if !contains(stored.lookups, &storagev1.Lookup{Field: int32(fd.Number()), Hash: hash}) {
+		return none, notFound()
+	}
+	return r.public(stored), nil
+}
+
+func (s *shape) lookupField(name string) protoreflect.FieldDescriptor {
+	for _, fd := range s.lookups {
+		if string(fd.Name()) == name {
+			return fd
+		}
+	}
+	return nil
+}

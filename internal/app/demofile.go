@@ -1,0 +1,65 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// DemoFile is the form of DIR/demo.json, by which commands and tests find a running dev platform, and of DIR/operator.json,
+// which serve writes and which names no tenants.
+type DemoFile struct {
+	// Server is the URL of the operations port.
+	Server string `json:"server"`
+	// OperatorKey is a credential for operators' calls.
+	OperatorKey string `json:"operator_key"` //nolint:gosec // The file is how the key reaches the person who started the platform.
+	// Tenants are the demonstration tenants.
+	Tenants []DemoTenant `json:"tenants"`
+}
+
+// DemoTenant is one demonstration tenant and its key.
+type DemoTenant struct {
+	// ID is the tenant's id.
+	ID string `json:"id"`
+	// Home is the id of its home region.
+	Home string `json:"home"`
+	// APIKey is a whole API key of the tenant.
+	APIKey string `json:"api_key"` //nolint:gosec // See OperatorKey.
+}
+
+const (
+	demoFileName     = "demo.json"
+	operatorFileName = "operator.json"
+)
+
+// ReadDemoFile reads DIR/demo.json.
+func ReadDemoFile(dir string) (DemoFile, error) {
+	return readDemoFile(filepath.Join(dir, demoFileName))
+}
+
+// ReadOperatorFile reads DIR/operator.json.
+func ReadOperatorFile(dir string) (DemoFile, error) {
+	return readDemoFile(filepath.Join(dir, operatorFileName))
+}
+
+func readDemoFile(path string) (DemoFile, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // The operator names the folder.
+	if err != nil {
+		return DemoFile{}, fmt.Errorf("reading a platform's address and keys: %w", err)
+	}
+	var d DemoFile
+	if err := json.Unmarshal(data, &d); err != nil {
+		return DemoFile{}, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return d, nil
+}
+
+// write keeps the file readable by its owner alone.
+func (d DemoFile) write(path string) error {
+	data, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
+	return writeFileAtomically(path, append(data, '\n'), 0o600)
+}

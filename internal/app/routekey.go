@@ -1,0 +1,74 @@
+package app
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/domicile-api/domicile/internal/routeheader"
+)
+
+// routeKey is the key by which a region's edges sign route headers.
+type routeKey struct {
+	id      string
+	private ed25519.PrivateKey
+}
+
+// loadRouteKey reads the region's route key, or makes it. The file holds the 32-byte seed and nothing else.
+func loadRouteKey(path string, random io.Reader) (routeKey, error) {
+	seed, err := os.ReadFile(path) //nolint:gosec // A file of the region's own data folder.
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		seed = make([]byte, ed25519.SeedSize)
+		if _, err := io.ReadFull(random, seed); err != nil {
+			return routeKey{}, fmt.Errorf("making a route key: %w", err)
+		}
+		if err := writeFileAtomically(path, seed, 0o600); err != nil {
+			return routeKey{}, fmt.Errorf("keeping the route key: %w", err)
+		}
+	case err != nil:
+		return routeKey{}, fmt.Errorf("reading the route key: %w", err)
+	case len(seed) != ed25519.SeedSize:
+		return routeKey{}, fmt.Errorf("the route key %s has %d bytes instead of %d; remove the file to make a new key", path, len(seed), ed25519.SeedSize)
+	}
+	private := ed25519.NewKeyFromSeed(seed)
+	return routeKey{id: routeheader.KeyID(private.Public().(ed25519.PublicKey)), private: private}, nil //nolint:forcetypeassert // The type is given by crypto/ed25519.
+}
+
+func (k routeKey) public() ed25519.PublicKey {
+	return k.private.Public().(ed25519.PublicKey) //nolint:forcetypeassert // The type is given by crypto/ed25519.
+}
+
+// writeFileAtomically replaces a file so that a crash leaves the old or the new content, never a part.
+func writeFileAtomically(path string, data []byte, mode fs.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("making a temporary file: %w", err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // Gone already once it was renamed.
+	_, err = tmp.Write(data)
+	if err == nil {
+		err = tmp.Chmod(mode)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return fmt.Errorf("renaming to %s: %w", path, err)
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("opening the folder of %s: %w", path, err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return fmt.Errorf("syncing the folder of %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/domicile-api/domicile"
+	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+func serveCommand(cfg Config) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve --region R",
+		Short: "Run one region: its edge and services, or a part of them",
+		Long: "Run one region on its port of the topology; its operations port is the region's port + 10.\n" +
+			"With --role edge only the edge runs, from the last good directory copy in --data, and opens no store.",
+		Example: "  domicile serve --region eu-central-1 --topology one-region.yaml\n  domicile serve --region us-east-1 --role edge",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := serveConfig(cmd, cfg)
+			if err != nil {
+				return err
+			}
+			return runPlatform(cmd, c, func(p *app.Platform) error {
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s serves %s at %s, operations at %s\n",
+					cfg.Name, c.Regions[0], p.Endpoint(c.Regions[0]), p.OperationsURL())
+				return err
+			})
+		},
+	}
+	platformFlags(cmd)
+	cmd.Flags().String("region", "", "id of the region to run")
+	cmd.Flags().String("service", "all", "the service to run, or all")
+	cmd.Flags().String("role", "all", "all: edge and services; edge: the edge alone")
+	cmd.Flags().String("services-url", "", "with --role edge: URL of this region's services, when they run in another process")
+	cmd.Flags().Bool("demo", false, "make the demonstration tenants of the regions that this process runs")
+	return cmd
+}
+
+func serveConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
+	text := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
+	c, err := platformConfig(cmd, cfg)
+	if err != nil {
+		return c, err
+	}
+	region, ok := c.Topology.Index(ident.RegionID(text("region")))
+	if !ok {
+		return c, usage("--region is one of %s", strings.Join(regionIDs(c.Topology), ", "))
+	}
+	c.Regions = []ident.RegionID{c.Topology.ID(region)}
+	c.OperationsPort = c.Topology.Port(region) + topology.OperationsOffset
+	c.Demo, _ = cmd.Flags().GetBool("demo")
+	switch text("role") {
+	case "all":
+	case "edge":
+		c.EdgeOnly, c.ServicesURL = true, text("services-url")
+	default:
+		return c, usage("--role is all or edge")
+	}
+	if c.ServicesURL == "" && text("services-url") != "" {
+		return c, usage("--services-url goes with --role edge")
+	}
+	if c.EdgeOnly && c.Demo {
+		return c, usage("--demo needs a store, which --role edge does not open")
+	}
+	if name := text("service"); name != "all" {
+		i := slices.IndexFunc(c.Services, func(s domicile.Service) bool { return s.Name == name })
+		if i < 0 {
+			return c, usage("--service is all or one of %s", strings.Join(serviceNames(c.Services), ", "))
+		}
+		c.Services = c.Services[i : i+1]
+	}
+	return c, refuseDemoOutside(c)
+}
+
+func regionIDs(t *topology.Topology) []string {
+	var ids []string
+	for _, i := range t.Regions() {
+		ids = append(ids, string(t.ID(i)))
+	}
+	return ids
+}
+
+func serviceNames(services []domicile.Service) []string {
+	names := make([]string, len(services))
+	for i, s := range services {
+		names[i] = s.Name
+	}
+	return names
+}

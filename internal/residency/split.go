@@ -1,0 +1,129 @@
+package residency
+
+import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+)
+
+// Split takes a message apart into what may lie in the open and what must be sealed: clear has the GLOBAL fields, guarded has
+// all others and all unknown fields. Both are new messages of m's type that share nothing with m, and Merge makes m of them
+// again. A message-typed field that is not GLOBAL is guarded whole; one that is GLOBAL is itself split.
+func Split(m proto.Message) (clear, guarded proto.Message) {
+	src := m.ProtoReflect()
+	open, shut := src.New(), src.New()
+	split(src, open, shut)
+	return open.Interface(), shut.Interface()
+}
+
+// split copies src's parts into clear and guarded, which are empty, and tells whether guarded got any.
+func split(src, clear, guarded protoreflect.Message) bool {
+	p := planOf(src.Descriptor())
+	leaf := IsLeaf(src.Descriptor())
+	held := false
+	src.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case !leaf && p.effectiveOf(fd) != policyv1.DataClass_DATA_CLASS_GLOBAL:
+			guarded.Set(fd, cloneValue(guarded, fd, v))
+			held = true
+		case elementOf(fd) == nil:
+			clear.Set(fd, cloneValue(clear, fd, v))
+		case fd.IsList():
+			held = splitList(fd, v.List(), clear, guarded) || held
+		case fd.IsMap():
+			held = splitMap(fd, v.Map(), clear, guarded) || held
+		default:
+			open, shut := clear.NewField(fd), guarded.NewField(fd)
+			if split(v.Message(), open.Message(), shut.Message()) {
+				guarded.Set(fd, shut)
+				held = true
+			}
+			clear.Set(fd, open)
+		}
+		return true
+	})
+	if unknown := src.GetUnknown(); len(unknown) > 0 {
+		guarded.SetUnknown(append(protoreflect.RawFields(nil), unknown...))
+		held = true
+	}
+	return held
+}
+
+// splitList splits each element. When one has a guarded part, the guarded list has as many elements as the clear one, so that
+// Merge can pair them.
+func splitList(fd protoreflect.FieldDescriptor, src protoreflect.List, clear, guarded protoreflect.Message) bool {
+	open, shut := clear.Mutable(fd).List(), guarded.NewField(fd)
+	held := false
+	for i := range src.Len() {
+		part := shut.List().AppendMutable().Message()
+		held = split(src.Get(i).Message(), open.AppendMutable().Message(), part) || held
+	}
+	if held {
+		guarded.Set(fd, shut)
+	}
+	return held
+}
+
+// splitMap splits each value; the guarded map has the keys whose values have a guarded part.
+func splitMap(fd protoreflect.FieldDescriptor, src protoreflect.Map, clear, guarded protoreflect.Message) bool {
+	open, shut := clear.Mutable(fd).Map(), guarded.NewField(fd)
+	src.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		part := shut.Map().NewValue()
+		if split(v.Message(), open.Mutable(k).Message(), part.Message()) {
+			shut.Map().Set(k, part)
+		}
+		return true
+	})
+	if shut.Map().Len() == 0 {
+		return false
+	}
+	guarded.Set(fd, shut)
+	return true
+}
+
+// Merge makes one message of the two that Split made. The result is new. It does not ask for classes: parts that were split
+// under the classes of another release come together as well.
+func Merge(clear, guarded proto.Message) proto.Message {
+	m := proto.Clone(clear)
+	merge(m.ProtoReflect(), guarded.ProtoReflect())
+	return m
+}
+
+// merge lays src over dst: what both have is paired where it is made of messages, else src's is taken.
+func merge(dst, src protoreflect.Message) {
+	src.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case !dst.Has(fd) || elementOf(fd) == nil:
+			dst.Set(fd, cloneValue(dst, fd, v))
+		case fd.IsList():
+			mergeList(fd, dst, v.List())
+		case fd.IsMap():
+			mergeMap(dst.Mutable(fd).Map(), v.Map())
+		default:
+			merge(dst.Mutable(fd).Message(), v.Message())
+		}
+		return true
+	})
+	if unknown := src.GetUnknown(); len(unknown) > 0 {
+		dst.SetUnknown(append(append(protoreflect.RawFields(nil), dst.GetUnknown()...), unknown...))
+	}
+}
+
+func mergeList(fd protoreflect.FieldDescriptor, dst protoreflect.Message, src protoreflect.List) {
+	paired := dst.Mutable(fd).List()
+	if paired.Len() != src.Len() {
+		dst.Set(fd, cloneValue(dst, fd, protoreflect.ValueOfList(src)))
+		return
+	}
+	for i := range src.Len() {
+		merge(paired.Get(i).Message(), src.Get(i).Message())
+	}
+}
+
+func mergeMap(dst, src protoreflect.Map) {
+	src.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
+		merge(dst.Mutable(k).Message(), v.Message())
+		return true
+	})
+}

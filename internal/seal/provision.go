@@ -1,0 +1,175 @@
+package seal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+)
+
+// maxRaces bounds how often a step is tried again because another process of the region took it first.
+const maxRaces = 32
+
+// Provision gives a tenant its key, if it has none, in every lawful region, this one among them. It is called in the home
+// before the first Seal, and again when a region becomes lawful. Repeating it is cheap, and finishes what a crash or a
+// region that did not answer has left: until it has succeeded once, Seal fails with ErrNotReady.
+func (k *Keyring) Provision(ctx context.Context, tenant ident.TenantID, lawful []ident.RegionID) error {
+	others, err := k.others(lawful)
+	if err != nil {
+		return err
+	}
+	if key := k.cache.peek(tenant); key != nil && key.usable > 0 && len(key.keys.sealing) == int(key.usable) && containsAll(key.holders, others) {
+		return nil
+	}
+	_, err = k.settle(ctx, tenant, others, 1)
+	return err
+}
+
+// Rotate gives a tenant a new generation, and returns its number, once every lawful region holds it. Values sealed under older ones still open; hashes
+// stay as they are. A rotation that was left unfinished is finished instead of begun anew. ErrNotReady: Provision first.
+func (k *Keyring) Rotate(ctx context.Context, tenant ident.TenantID, lawful []ident.RegionID) (uint32, error) {
+	others, err := k.others(lawful)
+	if err != nil {
+		return 0, err
+	}
+	r, err := k.read(ctx, tenant)
+	switch {
+	case err != nil:
+		return 0, err
+	case r.purged.key != nil:
+		return 0, ErrPurged
+	case r.usable() == 0:
+		return 0, ErrNotReady
+	}
+	return k.settle(ctx, tenant, others, r.usable()+1)
+}
+
+// settle brings a tenant's key to at least a generation, in use here and in the other regions, and returns the one in use.
+//
+// Steps: hold it here, have all others hold it, have all others use it, use it here. Each is durable before the next begins
+// and may be repeated, so after a crash anywhere the same key goes on from there; and a region uses a key only
+// after every lawful region was seen to hold it.
+func (k *Keyring) settle(ctx context.Context, tenant ident.TenantID, others []ident.RegionID, generation uint32) (uint32, error) {
+	for range maxRaces {
+		marked := k.cache.mark()
+		r, data, err := k.hold(ctx, tenant, generation)
+		if errors.Is(err, errChanged) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		newest := data.generation()
+		if err := k.deliver(ctx, tenant, others, data, r.usable() == newest); err != nil {
+			return 0, err
+		}
+		if r.usable() != newest {
+			err := k.save(ctx, r, change{inUse: wrapped(tenant, newest, nil, k.cfg.Clock())})
+			if errors.Is(err, errChanged) {
+				continue
+			}
+			if err != nil {
+				return 0, err
+			}
+		}
+		keys, err := data.primitives()
+		if err != nil {
+			return 0, err
+		}
+		k.cache.replace(tenant, &openKey{keys: keys, usable: newest, holders: others, loaded: k.cfg.Clock()}, marked)
+		return newest, nil
+	}
+	return 0, fmt.Errorf("providing the key of tenant %s: %w", tenant, errChanged)
+}
+
+// hold makes this region hold a key of at least a generation, and returns it with the record as it then is.
+func (k *Keyring) hold(ctx context.Context, tenant ident.TenantID, generation uint32) (record, *dataKey, error) {
+	r, err := k.read(ctx, tenant)
+	if err != nil {
+		return r, nil, err
+	}
+	if r.purged.key != nil {
+		return r, nil, ErrPurged
+	}
+	var data *dataKey
+	if held := r.held.key; held == nil {
+		data, err = newDataKey()
+	} else {
+		data, err = k.unwrap(ctx, tenant, held.GetWrapped(), held.GetGeneration())
+		if err == nil && held.GetGeneration() >= generation {
+			return r, data, nil
+		}
+		if err == nil {
+			data, err = data.next()
+		}
+	}
+	if err != nil {
+		return r, nil, err
+	}
+	own, err := k.wrap(ctx, data, func(plain []byte) ([]byte, error) { return k.cfg.Wrapper.Wrap(ctx, tenant, plain) })
+	if err != nil {
+		return r, nil, fmt.Errorf("wrapping the key of tenant %s in %s: %w", tenant, k.cfg.Region, err)
+	}
+	if err := k.save(ctx, r, change{held: wrapped(tenant, data.generation(), own, k.cfg.Clock())}); err != nil {
+		return r, nil, err
+	}
+	// Read again: from here on it is the stored key that counts, whoever stored it.
+	return k.hold(ctx, tenant, generation)
+}
+
+// deliver makes the other regions hold a key and then use it; if it is in use here, they held it before, or become lawful now.
+func (k *Keyring) deliver(ctx context.Context, tenant ident.TenantID, others []ident.RegionID, data *dataKey, inUse bool) error {
+	if len(others) > 0 && k.cfg.Courier == nil {
+		return fmt.Errorf("delivering the key of tenant %s: no way to region %s", tenant, others[0])
+	}
+	keys := make([]*storagev1.WrappedKey, len(others))
+	for i, to := range others {
+		foreign, err := k.wrap(ctx, data, func(plain []byte) ([]byte, error) { return k.cfg.Courier.WrapFor(ctx, to, tenant, plain) })
+		if err != nil {
+			return fmt.Errorf("wrapping the key of tenant %s for %s: %w", tenant, to, err)
+		}
+		keys[i] = wrapped(tenant, data.generation(), foreign, k.cfg.Clock())
+	}
+	for _, ready := range []bool{false, true} {
+		if inUse && !ready {
+			continue
+		}
+		for i, to := range others {
+			if err := k.cfg.Courier.Deliver(ctx, to, keys[i], ready); err != nil {
+				return fmt.Errorf("delivering the key of tenant %s to %s: %w", tenant, to, err)
+			}
+		}
+	}
+	return nil
+}
+
+// wrap hands the serialized key to fn and wipes it.
+func (k *Keyring) wrap(ctx context.Context, data *dataKey, fn func(plain []byte) ([]byte, error)) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	plain, err := data.marshal()
+	if err != nil {
+		return nil, err
+	}
+	defer wipe(plain)
+	return fn(plain)
+}
+
+// others returns the lawful regions without this one, each once, in order.
+func (k *Keyring) others(lawful []ident.RegionID) ([]ident.RegionID, error) {
+	if !slices.Contains(lawful, k.cfg.Region) {
+		return nil, fmt.Errorf("%w: %s", ErrNotLawful, k.cfg.Region)
+	}
+	others := slices.Clone(lawful)
+	slices.Sort(others)
+	others = slices.Compact(others)
+	return slices.DeleteFunc(others, func(r ident.RegionID) bool { return r == k.cfg.Region || r == ident.NoRegion }), nil
+}
+
+func containsAll(have, want []ident.RegionID) bool {
+	return !slices.ContainsFunc(want, func(r ident.RegionID) bool { return !slices.Contains(have, r) })
+}

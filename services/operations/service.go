@@ -1,0 +1,115 @@
+// Package operations answers operators' questions about a running platform. It translates between RPC and domain, nothing else.
+package operations
+
+import (
+	"context"
+	"net/http"
+
+	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
+	"github.com/domicile-api/domicile/gen/domicile/operations/v1/operationsv1connect"
+
+	"github.com/domicile-api/domicile"
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/routing"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+// Resolver finds a tenant's routing part in the region's directory.
+type Resolver interface {
+	// ResolveTenant returns a fault of TENANT_UNKNOWN when there is no such tenant.
+	ResolveTenant(ctx context.Context, id string) (routing.Tenant, error)
+}
+
+// Methods finds the route of a method by its full name or an unambiguous last part.
+type Methods interface {
+	// Find returns false when there is no such method, or more than one.
+	Find(name string) (procedure string, route policyv1.Route, ok bool)
+}
+
+// Config is what the service answers from.
+type Config struct {
+	Topology *topology.Topology
+	Resolver Resolver
+	Methods  Methods
+	// Health is what the region knows of the others.
+	Health func() routing.Health
+}
+
+// Service makes the service of one region.
+func Service(cfg Config) domicile.Service {
+	return domicile.Service{
+		Name: "operations",
+		Register: func(rt domicile.Runtime) (string, http.Handler, error) {
+			path, handler := operationsv1connect.NewOperationsServiceHandler(&service{cfg}, rt.HandlerOptions...)
+			return path, handler, nil
+		},
+	}
+}
+
+type service struct{ cfg Config }
+
+// ExplainRoute decides as the edge would, and answers the rules in words.
+func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRouteRequest) (*operationsv1.ExplainRouteResponse, error) {
+	edge, err := s.placeOf(req.GetFrom())
+	if err != nil {
+		return nil, err
+	}
+	_, route, ok := s.cfg.Methods.Find(req.GetMethod())
+	if !ok {
+		return nil, violation("method", "known_method", "is not a method of this platform, or is more than one; give package.Service/Method")
+	}
+	tenant, err := s.cfg.Resolver.ResolveTenant(ctx, req.GetTenant())
+	if err != nil && !fault.Is(err, errorsv1.Reason_REASON_TENANT_UNKNOWN) {
+		return nil, err
+	}
+	d := routing.Decide(s.cfg.Topology, routing.Input{
+		Tenant: tenant, Known: err == nil, Route: route, Edge: edge, Strict: req.GetStrict(), Health: s.cfg.Health(),
+	})
+	return s.answer(edge, d), nil
+}
+
+// placeOf reads a region's id or a country code.
+func (s *service) placeOf(from string) (topology.Index, error) {
+	if i, ok := s.cfg.Topology.Index(ident.RegionID(from)); ok {
+		return i, nil
+	}
+	if len(from) != 2 {
+		return topology.NoRegion, violation("from", "known_place", "is neither a region of the topology nor a two-letter country code")
+	}
+	return s.cfg.Topology.Nearest(from), nil
+}
+
+func violation(field, rule, message string) error {
+	f := fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the request breaks a rule of the contract")
+	f.Violations = []fault.Violation{{Field: field, Rule: rule, Message: message}}
+	return f
+}
+
+func (s *service) answer(edge topology.Index, d routing.Decision) *operationsv1.ExplainRouteResponse {
+	r := &operationsv1.ExplainRouteResponse{
+		Action:   actions[d.Action],
+		Edge:     string(s.cfg.Topology.ID(edge)),
+		Region:   string(s.cfg.Topology.ID(d.Region)),
+		Endpoint: s.cfg.Topology.Endpoint(d.Region),
+		Reason:   fault.Name(d.Reason),
+	}
+	for _, o := range d.Explain() {
+		r.Rules = append(r.Rules, &operationsv1.RuleOutcome{Rule: o.Rule, Passed: o.Passed, Detail: o.Detail})
+	}
+	return r
+}
+
+var actions = map[routing.Action]operationsv1.RouteAction{
+	routing.Local:    operationsv1.RouteAction_ROUTE_ACTION_LOCAL,
+	routing.Forward:  operationsv1.RouteAction_ROUTE_ACTION_FORWARD,
+	routing.Redirect: operationsv1.RouteAction_ROUTE_ACTION_REDIRECT,
+	routing.Refuse:   operationsv1.RouteAction_ROUTE_ACTION_REFUSE,
+}
+
+// GetTopology answers the topology that the process runs with.
+func (s *service) GetTopology(context.Context, *operationsv1.GetTopologyRequest) (*operationsv1.GetTopologyResponse, error) {
+	return &operationsv1.GetTopologyResponse{Topology: s.cfg.Topology.Proto()}, nil
+}

@@ -1,0 +1,46 @@
+package tenancy
+
+import (
+	"context"
+	"strings"
+
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
+	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/routing"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+// ResolveTenant answers from the routing part of the directory, as the edge would.
+func (s *service) ResolveTenant(ctx context.Context, req *tenancyv1.ResolveTenantRequest) (*tenancyv1.ResolveTenantResponse, error) {
+	id, t, err := s.resolve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	topo := s.cfg.Topology
+	answer := &tenancyv1.ResolveTenantResponse{
+		Tenant: string(id), Home: string(topo.ID(t.Home)), HomeEndpoint: topo.Endpoint(t.Home), Jurisdiction: string(topo.Jurisdiction(t.Home)),
+		Standby: noStandby, Transit: tenancyv1.Transit(t.Transit), Projections: tenancyv1.Projections(t.Projections), Epoch: uint64(t.Epoch),
+	}
+	if t.Standby != topology.NoRegion {
+		answer.Standby = string(topo.ID(t.Standby))
+	}
+	return answer, nil
+}
+
+func (s *service) resolve(ctx context.Context, req *tenancyv1.ResolveTenantRequest) (ident.TenantID, routing.Tenant, error) {
+	if host := req.GetHost(); host != "" {
+		return s.cfg.Resolver.ResolveHost(ctx, strings.ToLower(host))
+	}
+	id := req.GetId()
+	if prefix := req.GetKeyPrefix(); prefix != "" {
+		parts := strings.Split(prefix, "_")
+		if len(parts) != 3 { // The contract's pattern says so; a change of it must not become a panic.
+			return "", routing.Tenant{}, fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "a key prefix is dk_<tenant>_<key id>")
+		}
+		id = parts[1]
+	}
+	t, err := s.cfg.Resolver.ResolveTenant(ctx, id)
+	return ident.TenantID(id), t, err
+}
