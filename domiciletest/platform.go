@@ -20,6 +20,7 @@ import (
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/gen/domicile/tenancy/v1/tenancyv1connect"
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
 )
@@ -170,7 +171,7 @@ func (p *Platform) CreateTenant(t testing.TB, tenant *tenancyv1.Tenant) (apiKey 
 	if err != nil {
 		t.Fatalf("creating a key of tenant %s: %v", tenant.GetId(), err)
 	}
-	if err := p.running.WaitKnown(ctx, tenant.GetId(), key.GetApiKey().GetId()); err != nil {
+	if err := p.running.WaitKnown(ctx, ident.TenantID(tenant.GetId()), key.GetApiKey().GetId()); err != nil {
 		t.Fatalf("tenant %s is not known everywhere: %v", tenant.GetId(), err)
 	}
 	return key.GetSecret()

@@ -2,9 +2,11 @@ package entity
 
 import (
 	"encoding/binary"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 
+	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
 	"github.com/domicile-api/domicile/internal/idempotency"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
@@ -16,7 +18,7 @@ import (
 //	                      e/<id>               an entity
 //	                      o/<seq>              an outbox record, 8 bytes big-endian
 //	t/<tenant>/i/<shard>  <hash of the key>    an idempotency record, see internal/idempotency
-//	t/<tenant>/u/<shard>  <field>/<hash>       a lookup item: who has a unique value
+//	t/<tenant>/u/<shard>  usr/<field>/<hash>   a lookup item: who has a unique value
 const (
 	counterSort  = "c"
 	entityPrefix = "e/"
@@ -50,8 +52,17 @@ func outboxKey(tenant ident.TenantID, lane ident.Lane, seq ident.Seq) store.Key 
 	return store.Key{Partition: lanePartition(tenant, lane), Sort: string(b[:])}
 }
 
-func lookupKey(tenant ident.TenantID, field string, hash []byte) store.Key {
-	return store.Key{Partition: lookupPartition(tenant, hash[0]%lookupShards), Sort: field + "/" + string(hash)}
+// lookupKey has the field's number and not its name, so that a release which does not know the field can free the item.
+func lookupKey(tenant ident.TenantID, idPrefix string, l *storagev1.Lookup) store.Key {
+	hash := l.GetHash()
+	var shard byte
+	if len(hash) > 0 {
+		shard = hash[0] % lookupShards
+	}
+	return store.Key{
+		Partition: lookupPartition(tenant, shard),
+		Sort:      idPrefix + "/" + strconv.Itoa(int(l.GetField())) + "/" + string(hash),
+	}
 }
 
 func lookupPartition(tenant ident.TenantID, shard byte) string {

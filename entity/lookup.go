@@ -56,32 +56,41 @@ func (e *Engine) hashLookups(ctx context.Context, tenant ident.TenantID, s *shap
 	return all, nil
 }
 
+// keepForeign returns has and the entries that the entity had for fields which this release does not index: a newer release
+// does, and relies on them.
+func (s *shape) keepForeign(had, has []*storagev1.Lookup) []*storagev1.Lookup {
+	for _, l := range had {
+		if s.lookupByNumber(l.GetField()) == nil {
+			has = append(has, l)
+		}
+	}
+	return has
+}
+
 // lookupOps returns the operations that bring the lookup items of an entity from what it had to what it has. What is the same
 // is not touched. An item is freed without a condition: the entity's own condition says that it still owns it.
 func (e *Engine) lookupOps(tenant ident.TenantID, s *shape, id string, had, has []*storagev1.Lookup) ([]store.Op, error) {
 	var ops []store.Op
 	for _, l := range had {
 		if !contains(has, l) {
-			if key, ok := s.lookupItem(tenant, l); ok {
-				ops = append(ops, store.Op{Kind: store.Delete, Item: store.Item{Key: key}})
-			}
+			ops = append(ops, store.Op{Kind: store.Delete, Item: store.Item{Key: lookupKey(tenant, s.prefix, l)}})
 		}
 	}
 	for _, l := range has {
 		if contains(had, l) {
 			continue
 		}
-		key, ok := s.lookupItem(tenant, l)
-		if !ok {
-			return nil, errors.New("entity: a lookup entry of a field that the entity has not")
-		}
 		target, err := proto.Marshal(&storagev1.LookupTarget{Id: id})
 		if err != nil {
 			return nil, fmt.Errorf("encoding a lookup item: %w", err)
 		}
+		class := residency.Effective(s.lookupByNumber(l.GetField()))
 		ops = append(ops, store.Op{Kind: store.Put, If: store.Absent(), Item: store.Item{
-			Key:   key,
-			Tag:   store.Tag{Tenant: tenant, Class: s.lookupClass(l), Jurisdiction: e.cfg.Jurisdiction},
+			Key: lookupKey(tenant, s.prefix, l),
+			Tag: store.Tag{
+				Tenant: tenant, Jurisdiction: e.cfg.Jurisdiction,
+				Class: min(store.Class(class), store.ClassPII), //nolint:gosec // the classes are 1 to 4
+			},
 			Value: target,
 		}})
 	}
@@ -95,21 +104,6 @@ func contains(all []*storagev1.Lookup, l *storagev1.Lookup) bool {
 		}
 	}
 	return false
-}
-
-// lookupItem returns the key of a lookup entry's item; false when this release does not know the field.
-func (s *shape) lookupItem(tenant ident.TenantID, l *storagev1.Lookup) (store.Key, bool) {
-	fd := s.key.ContainingMessage().Fields().ByNumber(protoreflect.FieldNumber(l.GetField()))
-	if fd == nil || len(l.GetHash()) == 0 {
-		return store.Key{}, false
-	}
-	return lookupKey(tenant, string(fd.FullName()), l.GetHash()), true
-}
-
-// lookupClass is the class of the value that a lookup item's hash was made of.
-func (s *shape) lookupClass(l *storagev1.Lookup) store.Class {
-	fd := s.key.ContainingMessage().Fields().ByNumber(protoreflect.FieldNumber(l.GetField()))
-	return min(store.Class(residency.Effective(fd)), store.ClassPII) //nolint:gosec // the classes are 1 to 4
 }
 
 // Lookup returns the entity of the caller's tenant whose field has a value, compared after trimming and case folding. The
@@ -135,7 +129,8 @@ func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, err
 	if err != nil {
 		return none, fmt.Errorf("hashing the value: %w", err)
 	}
-	item, err := r.engine.cfg.Store.Get(ctx, lookupKey(c.Tenant, string(fd.FullName()), hash))
+	entry := &storagev1.Lookup{Field: int32(fd.Number()), Hash: hash}
+	item, err := r.engine.cfg.Store.Get(ctx, lookupKey(c.Tenant, r.prefix, entry))
 	if errors.Is(err, store.ErrNotFound) {
 		return none, notFound()
 	}
@@ -151,7 +146,7 @@ func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, err
 		return none, err
 	}
 	// The entity may have given the value up between the two reads.
-	if !contains(stored.lookups, &storagev1.Lookup{Field: int32(fd.Number()), Hash: hash}) {
+	if !contains(stored.lookups, entry) {
 		return none, notFound()
 	}
 	return r.public(stored), nil
@@ -160,6 +155,15 @@ func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, err
 func (s *shape) lookupField(name string) protoreflect.FieldDescriptor {
 	for _, fd := range s.lookups {
 		if string(fd.Name()) == name {
+			return fd
+		}
+	}
+	return nil
+}
+
+func (s *shape) lookupByNumber(number int32) protoreflect.FieldDescriptor {
+	for _, fd := range s.lookups {
+		if int32(fd.Number()) == number {
 			return fd
 		}
 	}

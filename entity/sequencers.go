@@ -133,4 +133,3 @@ func (q *sequencers) close(ctx context.Context) error {
 	q.stop()
 	return err
 }
-

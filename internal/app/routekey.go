@@ -2,6 +2,8 @@ package app
 
 import (
 	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +43,15 @@ func loadRouteKey(path string, random io.Reader) (routeKey, error) {
 
 func (k routeKey) public() ed25519.PublicKey {
 	return k.private.Public().(ed25519.PublicKey) //nolint:forcetypeassert // The type is given by crypto/ed25519.
+}
+
+// derive makes a key for another use in the region, e.g. page tokens (HKDF-SHA256, RFC 5869).
+func (k routeKey) derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, k.private.Seed(), nil, "domicile "+purpose, sha256.Size)
+	if err != nil {
+		panic(err) // 32 bytes are less than HKDF can give.
+	}
+	return key
 }
 
 // writeFileAtomically replaces a file so that a crash leaves the old or the new content, never a part.

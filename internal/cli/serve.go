@@ -18,7 +18,8 @@ func serveCommand(cfg Config) *cobra.Command {
 		Use:   "serve --region R",
 		Short: "Run one region: its edge and services, or a part of them",
 		Long: "Run one region on its port of the topology; its operations port is the region's port + 10.\n" +
-			"With --role edge only the edge runs, from the last good directory copy in --data, and opens no store.",
+			"With --role edge only the edge runs, from the last good directory copy in --data: it opens no store, forwards to the\n" +
+			"other regions, and refuses what is at home in its own.",
 		Example: "  domicile serve --region eu-central-1 --topology one-region.yaml\n  domicile serve --region us-east-1 --role edge",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +38,6 @@ func serveCommand(cfg Config) *cobra.Command {
 	cmd.Flags().String("region", "", "id of the region to run")
 	cmd.Flags().String("service", "all", "the service to run, or all")
 	cmd.Flags().String("role", "all", "all: edge and services; edge: the edge alone")
-	cmd.Flags().String("services-url", "", "with --role edge: URL of this region's services, when they run in another process")
 	cmd.Flags().Bool("demo", false, "make the demonstration tenants of the regions that this process runs")
 	return cmd
 }
@@ -58,12 +58,9 @@ func serveConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	switch text("role") {
 	case "all":
 	case "edge":
-		c.EdgeOnly, c.ServicesURL = true, text("services-url")
+		c.EdgeOnly = true
 	default:
 		return c, usage("--role is all or edge")
-	}
-	if c.ServicesURL == "" && text("services-url") != "" {
-		return c, usage("--services-url goes with --role edge")
 	}
 	if c.EdgeOnly && c.Demo {
 		return c, usage("--demo needs a store, which --role edge does not open")

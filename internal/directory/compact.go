@@ -212,13 +212,6 @@ func (s *shard) each(fn func(key, value string)) {
 	}
 }
 
-// each calls fn with all entries, shard by shard, each as it is when its turn comes.
-func (m *compactMap) each(fn func(key, value string)) {
-	for n := range m.shards {
-		m.shards[n].Load().each(fn)
-	}
-}
-
 type shardBuilder struct {
 	hash  func(string) hash32
 	slots []uint32

@@ -61,7 +61,7 @@ func (keep filter) copyInto(dst, src protoreflect.Message) {
 // copyField sets the field to of dst to a filtered copy of v, a value of the field from, which has the same type.
 func (keep filter) copyField(dst protoreflect.Message, to, from protoreflect.FieldDescriptor, v protoreflect.Value) {
 	switch {
-	case elementOf(from) == nil:
+	case Element(from) == nil:
 		dst.Set(to, cloneValue(dst, to, v))
 	case from.IsList():
 		list := dst.Mutable(to).List()

@@ -27,7 +27,7 @@ func MethodPolicyOf(md protoreflect.MethodDescriptor) MethodPolicy {
 	if p, ok := methodPolicies.Load(md); ok {
 		return p.(MethodPolicy) //nolint:forcetypeassert // the map holds nothing else
 	}
-	options := read(md.Options(), &descriptorpb.MethodOptions{})
+	options := ReadOptions(md.Options(), &descriptorpb.MethodOptions{})
 	route, _ := proto.GetExtension(options, policyv1.E_Route).(policyv1.Route)
 	idempotency, _ := proto.GetExtension(options, policyv1.E_Idempotency).(policyv1.Idempotency)
 	reveals, _ := proto.GetExtension(options, policyv1.E_RevealsSecret).(bool)

@@ -10,7 +10,7 @@ import (
 
 // EntityOf returns the entity option of a message, and whether it has one.
 func EntityOf(md protoreflect.MessageDescriptor) (*policyv1.EntityOptions, bool) {
-	options := read(md.Options(), &descriptorpb.MessageOptions{})
+	options := ReadOptions(md.Options(), &descriptorpb.MessageOptions{})
 	if !proto.HasExtension(options, policyv1.E_Entity) {
 		return nil, false
 	}
@@ -20,7 +20,7 @@ func EntityOf(md protoreflect.MessageDescriptor) (*policyv1.EntityOptions, bool)
 
 // ProjectionOf returns the projection_of option of a message, and whether it has one.
 func ProjectionOf(md protoreflect.MessageDescriptor) (*policyv1.ProjectionOptions, bool) {
-	options := read(md.Options(), &descriptorpb.MessageOptions{})
+	options := ReadOptions(md.Options(), &descriptorpb.MessageOptions{})
 	if !proto.HasExtension(options, policyv1.E_ProjectionOf) {
 		return nil, false
 	}
@@ -35,22 +35,22 @@ func LookupFields(md protoreflect.MessageDescriptor) []protoreflect.FieldDescrip
 
 // readClass reads a field's class option.
 func readClass(fd protoreflect.FieldDescriptor) policyv1.DataClass {
-	options := read(fd.Options(), &descriptorpb.FieldOptions{})
+	options := ReadOptions(fd.Options(), &descriptorpb.FieldOptions{})
 	class, _ := proto.GetExtension(options, policyv1.E_Class).(policyv1.DataClass)
 	return class
 }
 
 // readLookup reads a field's lookup option.
 func readLookup(fd protoreflect.FieldDescriptor) policyv1.Lookup {
-	options := read(fd.Options(), &descriptorpb.FieldOptions{})
+	options := ReadOptions(fd.Options(), &descriptorpb.FieldOptions{})
 	lookup, _ := proto.GetExtension(options, policyv1.E_Lookup).(policyv1.Lookup)
 	return lookup
 }
 
-// read parses options anew into the linked-in types. Descriptors that were not made by generated code carry custom options as
-// unknown bytes or as dynamic messages, depending on who made them; serialized, they are all alike. Options that do not parse
-// are as good as none, and what has no class is personal data.
-func read[M proto.Message](options proto.Message, into M) M {
+// ReadOptions parses options into the linked-in type of its second argument, and returns that. Descriptors that were not made
+// by generated code carry custom options as unknown bytes or as dynamic messages, depending on who made them; serialized, they
+// are all alike. Options that do not parse are as good as none, and what has no class is personal data.
+func ReadOptions[M proto.Message](options proto.Message, into M) M {
 	raw, err := proto.MarshalOptions{AllowPartial: true}.Marshal(options)
 	if err != nil || len(raw) == 0 {
 		return into

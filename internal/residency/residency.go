@@ -3,8 +3,8 @@
 // stored answer leaves out and what a log may show. Stores, logs and the residency check of buf ask here and nowhere else.
 //
 // It promises to fail closed. A field without a class, an unknown field and a field of a type that can hold anything
-// (google.protobuf.Any, Struct, Value, ListValue) count as personal data. The fields of the other google.protobuf types have no
-// options of their own and have the class of the field that holds them.
+// (google.protobuf.Any, Struct, Value, ListValue) count as personal data. The fields of google.protobuf's Timestamp, Duration,
+// FieldMask, Empty and wrappers have no options of their own, but the class of the field that holds them.
 //
 // What the options say is read once a message type and kept; all functions are safe for concurrent use.
 package residency
@@ -44,7 +44,7 @@ func effective(fd protoreflect.FieldDescriptor, declared policyv1.DataClass) pol
 	if declared == policyv1.DataClass_DATA_CLASS_UNSPECIFIED {
 		return policyv1.DataClass_DATA_CLASS_PII
 	}
-	if sub := elementOf(fd); sub != nil && IsFreeForm(sub) {
+	if sub := Element(fd); sub != nil && IsFreeForm(sub) {
 		return max(declared, policyv1.DataClass_DATA_CLASS_PII)
 	}
 	return declared
@@ -62,21 +62,38 @@ func IsFreeForm(md protoreflect.MessageDescriptor) bool {
 
 // IsLeaf tells whether the fields of a message type have no classes of their own, but the class of the field that holds it.
 func IsLeaf(md protoreflect.MessageDescriptor) bool {
-	return md.ParentFile().Package() == "google.protobuf"
+	if md.ParentFile().Package() != "google.protobuf" {
+		return false
+	}
+	switch md.Name() {
+	case "Timestamp", "Duration", "FieldMask", "Empty", "BoolValue", "BytesValue", "DoubleValue", "FloatValue", "Int32Value",
+		"Int64Value", "StringValue", "UInt32Value", "UInt64Value":
+		return true
+	default:
+		return IsFreeForm(md)
+	}
 }
 
-// elementOf returns the message type of a field's values, through lists and maps; nil when they are scalars.
-func elementOf(fd protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
+// Element returns the message type of a field's values, through lists and maps; nil when they are scalars.
+func Element(fd protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
 	if fd.IsMap() {
 		return fd.MapValue().Message()
 	}
 	return fd.Message()
 }
 
-// classifiedElement is elementOf for types whose fields have classes of their own.
+// classifiedElement is Element for types whose fields have classes of their own.
 func classifiedElement(fd protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
-	if sub := elementOf(fd); sub != nil && !IsLeaf(sub) {
+	if sub := Element(fd); sub != nil && !IsLeaf(sub) {
 		return sub
 	}
 	return nil
+}
+
+// Reach returns the most restricted class of a field and of everything that its type reaches.
+func Reach(fd protoreflect.FieldDescriptor) policyv1.DataClass {
+	if sub := classifiedElement(fd); sub != nil {
+		return max(Effective(fd), HighestClass(sub))
+	}
+	return Effective(fd)
 }

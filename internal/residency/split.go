@@ -27,7 +27,7 @@ func split(src, clear, guarded protoreflect.Message) bool {
 		case !leaf && p.effectiveOf(fd) != policyv1.DataClass_DATA_CLASS_GLOBAL:
 			guarded.Set(fd, cloneValue(guarded, fd, v))
 			held = true
-		case elementOf(fd) == nil:
+		case Element(fd) == nil:
 			clear.Set(fd, cloneValue(clear, fd, v))
 		case fd.IsList():
 			held = splitList(fd, v.List(), clear, guarded) || held
@@ -94,7 +94,7 @@ func Merge(clear, guarded proto.Message) proto.Message {
 func merge(dst, src protoreflect.Message) {
 	src.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
-		case !dst.Has(fd) || elementOf(fd) == nil:
+		case !dst.Has(fd) || Element(fd) == nil:
 			dst.Set(fd, cloneValue(dst, fd, v))
 		case fd.IsList():
 			mergeList(fd, dst, v.List())

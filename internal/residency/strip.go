@@ -27,7 +27,7 @@ func dropUnknown(m protoreflect.Message) {
 	}
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
-		case elementOf(fd) == nil:
+		case Element(fd) == nil:
 		case fd.IsList():
 			for i := range v.List().Len() {
 				dropUnknown(v.List().Get(i).Message())

@@ -180,7 +180,7 @@ func Decide(t *topology.Topology, input Input) Decision {
 	}
 	switch {
 	case tenant && !mayRelay(t, &input.Tenant, input.Edge):
-		return d.redirectHome()
+		return d.redirectInside()
 	case input.Strict && input.Edge != d.Region:
 		return d.refuseForward(tenant)
 	case !t.Has(input.Edge):
@@ -222,13 +222,17 @@ func (d Decision) fail(rule Rule, action Action, reason errorsv1.Reason) Decisio
 	return d
 }
 
-// redirectHome sends a call out of a foreign edge to the home's, where TLS ends inside the jurisdiction. A method of the control
-// region goes on from there.
-func (d Decision) redirectHome() Decision {
-	if reason := unfit(d.topology, d.in.Tenant.Home, d.in.Health); reason != errorsv1.Reason_REASON_UNSPECIFIED {
+// redirectInside sends a call out of a foreign edge to one of the home's jurisdiction, where TLS may end: to that of the
+// region that answers, or else to the home's, from which a method of the control region goes on.
+func (d Decision) redirectInside() Decision {
+	inside := d.Region
+	if !mayRelay(d.topology, &d.in.Tenant, inside) {
+		inside = d.in.Tenant.Home
+	}
+	if reason := unfit(d.topology, inside, d.in.Health); reason != errorsv1.Reason_REASON_UNSPECIFIED {
 		return d.fail(RuleTransit, Refuse, reason)
 	}
-	d.Region = d.in.Tenant.Home
+	d.Region = inside
 	return d.fail(RuleTransit, Redirect, errorsv1.Reason_REASON_WRONG_REGION)
 }
 

@@ -166,7 +166,8 @@ func codedFault(err *connect.Error) *fault.Error {
 	if info := infoOf(err); info != nil {
 		if number, ok := errorsv1.Reason_value["REASON_"+info.GetReason()]; ok {
 			return &fault.Error{
-				Reason: errorsv1.Reason(number), Message: err.Message(), Metadata: info.GetMetadata(), Cause: err.Unwrap(),
+				Reason: errorsv1.Reason(number), Message: err.Message(), Metadata: info.GetMetadata(),
+				Violations: violationsOf(err), Cause: err.Unwrap(),
 			}
 		}
 	}

@@ -13,6 +13,8 @@ type exchange struct {
 	// reached says that the request was decoded and came to the interceptors. A library's complaint about a request that did
 	// not is the caller's mistake, not an internal error.
 	reached atomic.Bool
+	// get says that the request came by GET, which what transcodes REST hides.
+	get bool
 	// failure is why the call is refused, when this project refuses it.
 	failure atomic.Pointer[fault.Error]
 }

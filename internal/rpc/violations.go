@@ -6,6 +6,8 @@ import (
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
+	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	"github.com/domicile-api/domicile/internal/fault"
@@ -44,4 +46,23 @@ func fieldPath(path *validate.FieldPath) string {
 		}
 	}
 	return b.String()
+}
+
+// violationsOf reads back what ToConnect wrote.
+func violationsOf(err *connect.Error) []fault.Violation {
+	var out []fault.Violation
+	for _, detail := range err.Details() {
+		value, valueErr := detail.Value()
+		if valueErr != nil {
+			continue
+		}
+		bad, ok := value.(*errdetails.BadRequest)
+		if !ok {
+			continue
+		}
+		for _, v := range bad.GetFieldViolations() {
+			out = append(out, fault.Violation{Field: v.GetField(), Rule: v.GetReason(), Message: v.GetDescription()})
+		}
+	}
+	return out
 }

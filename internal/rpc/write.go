@@ -3,13 +3,17 @@ package rpc
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 )
 
 // errorWriter knows the shapes of Connect, gRPC and gRPC-Web.
@@ -20,6 +24,12 @@ var errorWriter = connect.NewErrorWriter()
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	f := ToFault(err)
 	writeStatus(w, r, ProtocolOf(r), HTTPStatus(f.Reason), f)
+}
+
+// WriteMethodNotAllowed answers that a path does not take the request's HTTP method, and which it takes.
+func WriteMethodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
+	writeStatus(w, r, ProtocolOf(r), http.StatusMethodNotAllowed, libraryFault(errorsv1.Reason_REASON_UNSUPPORTED))
 }
 
 // writeStatus is WriteError with an HTTP status of its own, for those that HTTP itself wants: 405 with an Allow header.
@@ -50,11 +60,8 @@ func writeStatus(w http.ResponseWriter, r *http.Request, protocol Protocol, code
 
 // writeREST sends google.rpc.Status as JSON, the error model of google.api.http.
 func writeREST(w http.ResponseWriter, r *http.Request, code int, err *connect.Error) {
-	message := &status.Status{Code: int32(err.Code()), Message: err.Message()} //nolint:gosec // 1 to 16
-	for _, detail := range err.Details() {
-		message.Details = append(message.Details, &anypb.Any{
-			TypeUrl: "type.googleapis.com/" + detail.Type(), Value: detail.Bytes(),
-		})
+	message := &status.Status{
+		Code: int32(err.Code()), Message: err.Message(), Details: anyDetails(err), //nolint:gosec // 1 to 16
 	}
 	body, marshalErr := protojson.Marshal(message)
 	if marshalErr != nil {
@@ -77,6 +84,15 @@ type connectDetail struct {
 }
 
 func writeConnect(w http.ResponseWriter, r *http.Request, code int, err *connect.Error) {
+	body, marshalErr := json.Marshal(wireError(err))
+	if marshalErr != nil {
+		body = []byte(`{"code":"internal"}`)
+	}
+	writeJSON(w, r, code, err, body)
+}
+
+// wireError is what the Connect protocol sends for an error, as connect-go itself would send it.
+func wireError(err *connect.Error) connectError {
 	message := connectError{Code: err.Code().String(), Message: err.Message()}
 	for _, detail := range err.Details() {
 		d := connectDetail{Type: detail.Type(), Value: connect.EncodeBinaryHeader(detail.Bytes())}
@@ -87,11 +103,29 @@ func writeConnect(w http.ResponseWriter, r *http.Request, code int, err *connect
 		}
 		message.Details = append(message.Details, d)
 	}
-	body, marshalErr := json.Marshal(message)
-	if marshalErr != nil {
-		body = []byte(`{"code":"internal"}`)
+	return message
+}
+
+// anyDetails returns an error's details as google.rpc.Status has them.
+func anyDetails(err *connect.Error) []*anypb.Any {
+	out := make([]*anypb.Any, 0, len(err.Details()))
+	for _, detail := range err.Details() {
+		out = append(out, &anypb.Any{TypeUrl: "type.googleapis.com/" + detail.Type(), Value: detail.Bytes()})
 	}
-	writeJSON(w, r, code, err, body)
+	return out
+}
+
+// percentEncode encodes a text for the Grpc-Message trailer: printable ASCII but "%" stays.
+func percentEncode(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if c := text[i]; c >= ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 // writeJSON takes the spaces out that protojson scatters, so that equal errors are equal bytes.

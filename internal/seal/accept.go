@@ -5,17 +5,18 @@ import (
 	"errors"
 	"fmt"
 
-	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
 	"github.com/domicile-api/domicile/internal/ident"
 )
 
-// Accept takes a key that another region of the tenant's jurisdiction delivers, wrapped for this one, and holds it durably; ready
-// says that every lawful region holds it, so it may be used. A repeated or late delivery changes nothing. A key that differs
-// from the one held fails with ErrConflict, unless it is ready and the one held was never in use: that one is then what a region
-// made that ceased to be the home before it could deliver, and nothing is sealed under it.
-func (k *Keyring) Accept(ctx context.Context, key *storagev1.WrappedKey, ready bool) error {
-	tenant := ident.TenantID(key.GetTenant())
-	delivered, err := k.unwrap(ctx, tenant, key.GetWrapped(), key.GetGeneration())
+// Accept takes a key that another region of the tenant's jurisdiction delivers, wrapped for this one, and holds it durably; when
+// it is ready it comes into use. A repeated or late delivery changes nothing.
+//
+// A key that differs from the one held takes its place if nothing is sealed under what it replaces: if it is ready, or is
+// delivered under a later epoch than the one held was, and agrees with all generations that are in use. It fails
+// with ErrConflict otherwise.
+func (k *Keyring) Accept(ctx context.Context, d Delivery) error {
+	tenant := ident.TenantID(d.Key.GetTenant())
+	delivered, err := k.unwrap(ctx, tenant, d.Key.GetWrapped(), d.Key.GetGeneration())
 	if err != nil {
 		return err
 	}
@@ -27,12 +28,9 @@ func (k *Keyring) Accept(ctx context.Context, key *storagev1.WrappedKey, ready b
 		if r.purged.key != nil {
 			return ErrPurged
 		}
-		c, err := k.accept(ctx, r, delivered, key, ready)
-		if err != nil {
+		c, err := k.accept(ctx, r, delivered, d)
+		if err != nil || c.empty() {
 			return err
-		}
-		if c == (change{}) {
-			return nil
 		}
 		err = k.save(ctx, r, c)
 		// Dropped whatever the outcome: when it is not known, it may have taken effect.
@@ -45,15 +43,14 @@ func (k *Keyring) Accept(ctx context.Context, key *storagev1.WrappedKey, ready b
 }
 
 // accept decides what a delivery changes.
-func (k *Keyring) accept(ctx context.Context, r record, delivered *dataKey, key *storagev1.WrappedKey, ready bool) (change, error) {
+func (k *Keyring) accept(ctx context.Context, r record, delivered *dataKey, d Delivery) (change, error) {
 	now, generation := k.cfg.Clock(), delivered.generation()
-	take := change{held: wrapped(r.tenant, generation, key.GetWrapped(), now)}
-	use := wrapped(r.tenant, generation, nil, now)
-	if ready && r.usable() < generation {
-		take.inUse = use
+	c := change{held: wrapped(r.tenant, generation, d.Key.GetWrapped(), now), epoch: d.Epoch}
+	if d.Ready && r.usable() < generation {
+		c.inUse = wrapped(r.tenant, generation, nil, now)
 	}
 	if r.held.key == nil {
-		return take, nil
+		return c, nil
 	}
 	held, err := k.unwrap(ctx, r.tenant, r.held.key.GetWrapped(), r.held.key.GetGeneration())
 	if err != nil {
@@ -63,22 +60,24 @@ func (k *Keyring) accept(ctx context.Context, r record, delivered *dataKey, key 
 	if err != nil {
 		return change{}, err
 	}
-	switch {
-	case same && generation <= held.generation():
-		take.held = nil // it is here already
-		return take, nil
-	case same:
-		return take, nil
-	case !ready:
-		return change{}, ErrConflict
+	if !same {
+		return c, k.mayReplace(r, held, delivered, d)
 	}
-	// The one held differs. What of it is in use must be the same; the rest gives way.
-	same, err = held.begins(delivered, r.usable())
-	if err != nil {
-		return change{}, err
+	later := d.Epoch > r.held.version.Epoch && generation > r.usable()
+	if generation < held.generation() || generation == held.generation() && !later {
+		c.held = nil // It is here already, and so is the promise to its owner.
 	}
-	if !same || generation <= r.usable() {
-		return change{}, ErrConflict
+	return c, nil
+}
+
+// mayReplace tells whether a key may take the place of another one that is held.
+func (k *Keyring) mayReplace(r record, held, delivered *dataKey, d Delivery) error {
+	if !d.Ready && d.Epoch <= r.held.version.Epoch || delivered.generation() <= r.usable() {
+		return ErrConflict
 	}
-	return take, nil
+	same, err := held.begins(delivered, r.usable())
+	if err == nil && !same {
+		err = ErrConflict
+	}
+	return err
 }

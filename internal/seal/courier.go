@@ -15,7 +15,17 @@ type Courier interface {
 	WrapFor(ctx context.Context, to ident.RegionID, tenant ident.TenantID, keyset []byte) ([]byte, error)
 	// Deliver hands a wrapped key to the Keyring.Accept of region to, and returns when that has. Who receives it must know
 	// that the sender is a region of the tenant's jurisdiction: wrapping alone does not say who wrapped.
-	Deliver(ctx context.Context, to ident.RegionID, key *storagev1.WrappedKey, ready bool) error
+	Deliver(ctx context.Context, to ident.RegionID, d Delivery) error
+}
+
+// Delivery is a tenant's key on its way to a region.
+type Delivery struct {
+	// Key is wrapped for the region that receives it.
+	Key *storagev1.WrappedKey
+	// Epoch is the ownership under which the sender delivers.
+	Epoch ident.Epoch
+	// Ready says that every lawful region was seen to hold the key, so it may be used.
+	Ready bool
 }
 
 // InProcess is the Courier between regions that run in one process.
@@ -44,12 +54,12 @@ func (p *InProcess) WrapFor(ctx context.Context, to ident.RegionID, tenant ident
 }
 
 // Deliver calls the other region's keyring.
-func (p *InProcess) Deliver(ctx context.Context, to ident.RegionID, key *storagev1.WrappedKey, ready bool) error {
+func (p *InProcess) Deliver(ctx context.Context, to ident.RegionID, d Delivery) error {
 	ring, err := p.ring(to)
 	if err != nil {
 		return err
 	}
-	return ring.Accept(ctx, key, ready)
+	return ring.Accept(ctx, d)
 }
 
 func (p *InProcess) ring(region ident.RegionID) (*Keyring, error) {

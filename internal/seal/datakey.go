@@ -44,9 +44,9 @@ func newDataKey() (*dataKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	parameters, err := hmacprf.NewParameters(hashSize, hmacprf.SHA256)
+	parameters, err := hashingParameters()
 	if err != nil {
-		return nil, fmt.Errorf("choosing the hashing key: %w", err)
+		return nil, err
 	}
 	hashing, err := addKey(keyset.NewManager(), parameters)
 	if err != nil {
@@ -65,15 +65,31 @@ func (k *dataKey) next() (*dataKey, error) {
 }
 
 func addGeneration(manager *keyset.Manager) (*keyset.Handle, error) {
-	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantNoPrefix, saltSize)
+	parameters, err := sealingParameters()
 	if err != nil {
-		return nil, fmt.Errorf("choosing the sealing key: %w", err)
+		return nil, err
 	}
 	handle, err := addKey(manager, parameters)
 	if err != nil {
 		return nil, fmt.Errorf("making a sealing key: %w", err)
 	}
 	return handle, nil
+}
+
+func sealingParameters() (key.Parameters, error) {
+	parameters, err := xaesgcm.NewParameters(xaesgcm.VariantNoPrefix, saltSize)
+	if err != nil {
+		return nil, fmt.Errorf("choosing the sealing key: %w", err)
+	}
+	return parameters, nil
+}
+
+func hashingParameters() (key.Parameters, error) {
+	parameters, err := hmacprf.NewParameters(hashSize, hmacprf.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("choosing the hashing key: %w", err)
+	}
+	return parameters, nil
 }
 
 func addKey(manager *keyset.Manager, parameters key.Parameters) (*keyset.Handle, error) {
@@ -149,46 +165,43 @@ func parseDataKey(b []byte) (*dataKey, error) {
 	if len(b) == 0 || b[0] != keyFormat {
 		return nil, errNotAKey
 	}
-	sealing, rest, err := parseKeyset(b[1:])
+	sealing, rest, err := parseKeyset(b[1:], sealingParameters)
 	if err != nil {
 		return nil, err
 	}
-	hashing, rest, err := parseKeyset(rest)
+	hashing, rest, err := parseKeyset(rest, hashingParameters)
 	if err != nil {
 		return nil, err
 	}
-	if len(rest) != 0 || hashing.Len() != 1 || sealing.Len() > maxGenerations {
-		return nil, errNotAKey
-	}
-	if !allEntries(hashing, func(k key.Key) bool { _, ok := k.(*hmacprf.Key); return ok }) ||
-		!allEntries(sealing, func(k key.Key) bool { _, ok := k.(*xaesgcm.Key); return ok }) {
+	if len(rest) != 0 || hashing.Len() != 1 {
 		return nil, errNotAKey
 	}
 	return &dataKey{sealing: sealing, hashing: hashing}, nil
 }
 
-func parseKeyset(b []byte) (handle *keyset.Handle, rest []byte, err error) {
+// parseKeyset reads a key set whose keys all have these parameters, and returns what follows it.
+func parseKeyset(b []byte, want func() (key.Parameters, error)) (handle *keyset.Handle, rest []byte, err error) {
 	length, n := binary.Uvarint(b)
 	if n <= 0 || length > uint64(len(b)-n) {
 		return nil, nil, errNotAKey
 	}
 	end := n + int(length) //nolint:gosec // at most len(b)
 	handle, err = insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(b[n:end])))
-	if err != nil || handle.Len() == 0 {
+	if err != nil || handle.Len() == 0 || handle.Len() > maxGenerations {
 		// Tink's error is not kept: these bytes are secret.
 		return nil, nil, errNotAKey
 	}
-	return handle, b[end:], nil
-}
-
-func allEntries(handle *keyset.Handle, is func(key.Key) bool) bool {
+	parameters, err := want()
+	if err != nil {
+		return nil, nil, err
+	}
 	for i := range handle.Len() {
 		entry, err := handle.Entry(i)
-		if err != nil || entry.KeyStatus() != keyset.Enabled || !is(entry.Key()) {
-			return false
+		if err != nil || entry.KeyStatus() != keyset.Enabled || !entry.Key().Parameters().Equal(parameters) {
+			return nil, nil, errNotAKey
 		}
 	}
-	return true
+	return handle, b[end:], nil
 }
 
 // primitives are what a data key does.

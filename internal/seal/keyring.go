@@ -2,7 +2,6 @@ package seal
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -78,14 +77,14 @@ func (k *Keyring) Seal(ctx context.Context, b Bind, plain []byte) ([]byte, error
 // Open opens under every generation that this region holds, also under one that is not in use here yet.
 func (k *Keyring) Open(ctx context.Context, b Bind, sealed []byte) ([]byte, error) {
 	generation, body, ok := parseHeader(sealed)
-	if !ok || generation == 0 {
+	if !ok || generation == 0 || generation > maxGenerations {
 		return nil, ErrCannotOpen
 	}
 	key, err := k.holding(ctx, b.Tenant, generation)
 	if err != nil {
 		return nil, err
 	}
-	if uint64(generation) > uint64(len(key.keys.sealing)) {
+	if int(generation) > len(key.keys.sealing) {
 		return nil, ErrCannotOpen
 	}
 	plain, err := key.keys.sealing[generation-1].Decrypt(body, associated(generation, b))
@@ -126,11 +125,11 @@ func (k *Keyring) ready(ctx context.Context, tenant ident.TenantID) (*openKey, e
 	}
 }
 
-// holding returns a key that has a generation, if there is one in the region: another process may have rotated since the key
+// holding returns a key that has a generation, if the region holds one: another process of it may have rotated since the key
 // was cached.
 func (k *Keyring) holding(ctx context.Context, tenant ident.TenantID, generation uint32) (*openKey, error) {
 	key, err := k.cache.get(ctx, tenant)
-	if err == nil && (key.missing != nil || uint64(generation) > uint64(len(key.keys.sealing))) && !errors.Is(key.missing, ErrPurged) {
+	if err == nil && key.missing == nil && int(generation) > len(key.keys.sealing) {
 		k.cache.dropIf(tenant, key)
 		key, err = k.cache.get(ctx, tenant)
 	}

@@ -15,8 +15,9 @@ const maxRaces = 32
 
 // Provision gives a tenant its key, if it has none, in every lawful region, this one among them. It is called in the home
 // before the first Seal, and again when a region becomes lawful. Repeating it is cheap, and finishes what a crash or a
-// region that did not answer has left: until it has succeeded once, Seal fails with ErrNotReady.
-func (k *Keyring) Provision(ctx context.Context, tenant ident.TenantID, lawful []ident.RegionID) error {
+// region that did not answer has left: until it has succeeded once, Seal fails with ErrNotReady. epoch is the ownership under
+// which this region is the home: of two regions that began to make a key, the later owner goes on.
+func (k *Keyring) Provision(ctx context.Context, tenant ident.TenantID, epoch ident.Epoch, lawful []ident.RegionID) error {
 	others, err := k.others(lawful)
 	if err != nil {
 		return err
@@ -24,13 +25,14 @@ func (k *Keyring) Provision(ctx context.Context, tenant ident.TenantID, lawful [
 	if key := k.cache.peek(tenant); key != nil && key.usable > 0 && len(key.keys.sealing) == int(key.usable) && containsAll(key.holders, others) {
 		return nil
 	}
-	_, err = k.settle(ctx, tenant, others, 1)
+	_, err = k.settle(ctx, goal{tenant: tenant, epoch: epoch, others: others, generation: 1})
 	return err
 }
 
-// Rotate gives a tenant a new generation, and returns its number, once every lawful region holds it. Values sealed under older ones still open; hashes
-// stay as they are. A rotation that was left unfinished is finished instead of begun anew. ErrNotReady: Provision first.
-func (k *Keyring) Rotate(ctx context.Context, tenant ident.TenantID, lawful []ident.RegionID) (uint32, error) {
+// Rotate gives a tenant a new generation, and returns its number, once every lawful region holds it. Values sealed under older
+// ones still open; hashes stay as they are. A rotation that was left unfinished is finished instead of begun anew. ErrNotReady:
+// Provision first.
+func (k *Keyring) Rotate(ctx context.Context, tenant ident.TenantID, epoch ident.Epoch, lawful []ident.RegionID) (uint32, error) {
 	others, err := k.others(lawful)
 	if err != nil {
 		return 0, err
@@ -44,18 +46,27 @@ func (k *Keyring) Rotate(ctx context.Context, tenant ident.TenantID, lawful []id
 	case r.usable() == 0:
 		return 0, ErrNotReady
 	}
-	return k.settle(ctx, tenant, others, r.usable()+1)
+	return k.settle(ctx, goal{tenant: tenant, epoch: epoch, others: others, generation: r.usable() + 1})
 }
 
-// settle brings a tenant's key to at least a generation, in use here and in the other regions, and returns the one in use.
+// goal is what Provision and Rotate bring about: at least a generation in use, here and in the other lawful regions.
+type goal struct {
+	tenant     ident.TenantID
+	epoch      ident.Epoch
+	others     []ident.RegionID
+	generation uint32
+}
+
+// settle reaches a goal and returns the generation that is then in use.
 //
-// Steps: hold it here, have all others hold it, have all others use it, use it here. Each is durable before the next begins
-// and may be repeated, so after a crash anywhere the same key goes on from there; and a region uses a key only
-// after every lawful region was seen to hold it.
-func (k *Keyring) settle(ctx context.Context, tenant ident.TenantID, others []ident.RegionID, generation uint32) (uint32, error) {
+// Steps: hold the key here, have all others hold it, have all others use it, use it here. Each is durable before the next
+// begins and may be repeated, so after a crash anywhere the same key goes on from there; and a region uses a key only after every
+// lawful region was seen to hold it. A region that holds one key does not take another under the same or an earlier epoch, so a later
+// owner who does not hold the earlier owner's key knows that it never came into use, and never will.
+func (k *Keyring) settle(ctx context.Context, g goal) (uint32, error) {
 	for range maxRaces {
 		marked := k.cache.mark()
-		r, data, err := k.hold(ctx, tenant, generation)
+		r, data, err := k.hold(ctx, g)
 		if errors.Is(err, errChanged) {
 			continue
 		}
@@ -63,11 +74,11 @@ func (k *Keyring) settle(ctx context.Context, tenant ident.TenantID, others []id
 			return 0, err
 		}
 		newest := data.generation()
-		if err := k.deliver(ctx, tenant, others, data, r.usable() == newest); err != nil {
+		if err := k.deliver(ctx, g, data, r.usable() == newest); err != nil {
 			return 0, err
 		}
 		if r.usable() != newest {
-			err := k.save(ctx, r, change{inUse: wrapped(tenant, newest, nil, k.cfg.Clock())})
+			err := k.save(ctx, r, change{inUse: wrapped(g.tenant, newest, nil, k.cfg.Clock()), epoch: g.epoch})
 			if errors.Is(err, errChanged) {
 				continue
 			}
@@ -79,67 +90,80 @@ func (k *Keyring) settle(ctx context.Context, tenant ident.TenantID, others []id
 		if err != nil {
 			return 0, err
 		}
-		k.cache.replace(tenant, &openKey{keys: keys, usable: newest, holders: others, loaded: k.cfg.Clock()}, marked)
+		k.cache.replace(g.tenant, &openKey{keys: keys, usable: newest, holders: g.others, loaded: k.cfg.Clock()}, marked)
 		return newest, nil
 	}
-	return 0, fmt.Errorf("providing the key of tenant %s: %w", tenant, errChanged)
+	return 0, fmt.Errorf("providing the key of tenant %s: %w", g.tenant, errChanged)
 }
 
-// hold makes this region hold a key of at least a generation, and returns it with the record as it then is.
-func (k *Keyring) hold(ctx context.Context, tenant ident.TenantID, generation uint32) (record, *dataKey, error) {
-	r, err := k.read(ctx, tenant)
+// hold makes this region hold a key of at least the generation, under the epoch if it is not yet in use, and returns it
+// with the record as it is stored.
+func (k *Keyring) hold(ctx context.Context, g goal) (record, *dataKey, error) {
+	r, err := k.read(ctx, g.tenant)
 	if err != nil {
 		return r, nil, err
 	}
 	if r.purged.key != nil {
 		return r, nil, ErrPurged
 	}
-	var data *dataKey
-	if held := r.held.key; held == nil {
-		data, err = newDataKey()
-	} else {
-		data, err = k.unwrap(ctx, tenant, held.GetWrapped(), held.GetGeneration())
-		if err == nil && held.GetGeneration() >= generation {
-			return r, data, nil
+	held := r.held.key
+	if held == nil {
+		data, err := newDataKey()
+		if err != nil {
+			return r, nil, err
 		}
-		if err == nil {
-			data, err = data.next()
-		}
+		return k.keep(ctx, g, r, data)
 	}
+	data, err := k.unwrap(ctx, g.tenant, held.GetWrapped(), held.GetGeneration())
 	if err != nil {
 		return r, nil, err
 	}
-	own, err := k.wrap(ctx, data, func(plain []byte) ([]byte, error) { return k.cfg.Wrapper.Wrap(ctx, tenant, plain) })
-	if err != nil {
-		return r, nil, fmt.Errorf("wrapping the key of tenant %s in %s: %w", tenant, k.cfg.Region, err)
+	switch newest := data.generation(); {
+	case newest < g.generation:
+		if data, err = data.next(); err != nil {
+			return r, nil, err
+		}
+		return k.keep(ctx, g, r, data)
+	case newest != r.usable() && r.held.version.Epoch < g.epoch:
+		return k.keep(ctx, g, r, data)
+	default:
+		return r, data, nil
 	}
-	if err := k.save(ctx, r, change{held: wrapped(tenant, data.generation(), own, k.cfg.Clock())}); err != nil {
+}
+
+// keep stores a key as held here and returns what is then stored: from there on that counts, whoever stored it.
+func (k *Keyring) keep(ctx context.Context, g goal, r record, data *dataKey) (record, *dataKey, error) {
+	own, err := k.wrap(ctx, data, func(plain []byte) ([]byte, error) { return k.cfg.Wrapper.Wrap(ctx, g.tenant, plain) })
+	if err != nil {
+		return r, nil, fmt.Errorf("wrapping the key of tenant %s in %s: %w", g.tenant, k.cfg.Region, err)
+	}
+	c := change{held: wrapped(g.tenant, data.generation(), own, k.cfg.Clock()), epoch: g.epoch}
+	if err := k.save(ctx, r, c); err != nil {
 		return r, nil, err
 	}
-	// Read again: from here on it is the stored key that counts, whoever stored it.
-	return k.hold(ctx, tenant, generation)
+	return k.hold(ctx, g)
 }
 
 // deliver makes the other regions hold a key and then use it; if it is in use here, they held it before, or become lawful now.
-func (k *Keyring) deliver(ctx context.Context, tenant ident.TenantID, others []ident.RegionID, data *dataKey, inUse bool) error {
-	if len(others) > 0 && k.cfg.Courier == nil {
-		return fmt.Errorf("delivering the key of tenant %s: no way to region %s", tenant, others[0])
+func (k *Keyring) deliver(ctx context.Context, g goal, data *dataKey, inUse bool) error {
+	if len(g.others) > 0 && k.cfg.Courier == nil {
+		return fmt.Errorf("delivering the key of tenant %s: no way to region %s", g.tenant, g.others[0])
 	}
-	keys := make([]*storagev1.WrappedKey, len(others))
-	for i, to := range others {
-		foreign, err := k.wrap(ctx, data, func(plain []byte) ([]byte, error) { return k.cfg.Courier.WrapFor(ctx, to, tenant, plain) })
+	keys := make([]*storagev1.WrappedKey, len(g.others))
+	for i, to := range g.others {
+		foreign, err := k.wrap(ctx, data, func(plain []byte) ([]byte, error) { return k.cfg.Courier.WrapFor(ctx, to, g.tenant, plain) })
 		if err != nil {
-			return fmt.Errorf("wrapping the key of tenant %s for %s: %w", tenant, to, err)
+			return fmt.Errorf("wrapping the key of tenant %s for %s: %w", g.tenant, to, err)
 		}
-		keys[i] = wrapped(tenant, data.generation(), foreign, k.cfg.Clock())
+		keys[i] = wrapped(g.tenant, data.generation(), foreign, k.cfg.Clock())
 	}
 	for _, ready := range []bool{false, true} {
 		if inUse && !ready {
 			continue
 		}
-		for i, to := range others {
-			if err := k.cfg.Courier.Deliver(ctx, to, keys[i], ready); err != nil {
-				return fmt.Errorf("delivering the key of tenant %s to %s: %w", tenant, to, err)
+		for i, to := range g.others {
+			if err := k.cfg.Courier.Deliver(ctx, to, Delivery{Key: keys[i], Epoch: g.epoch, Ready: ready}); err != nil {
+				return fmt.Errorf("delivering the key of tenant %s to %s: %w", g.tenant, to, err)
 			}
 		}
 	}

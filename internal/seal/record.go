@@ -16,7 +16,8 @@ import (
 
 // What the keys table has of a tenant: up to three items in the tenant's partition, each a storagev1.WrappedKey.
 const (
-	// sortHeld is the newest key that was made or delivered here, with all its generations.
+	// sortHeld is the newest key that was made or delivered here, with all its generations. The epoch of its version is the
+	// ownership under which that was.
 	sortHeld = "held"
 	// sortInUse has in generation the newest that every lawful region is known to hold; nothing is wrapped in it.
 	sortInUse = "in-use"
@@ -79,19 +80,23 @@ func (r *record) usable() uint32 {
 }
 
 // revision is above that of each item ever written here: the newest of them is deleted by a purge only, after which nothing follows.
-func (r *record) revision() ident.Version {
-	newest := max(r.held.version.Seq, r.inUse.version.Seq, r.purged.version.Seq)
-	return ident.Version{Epoch: 1, Seq: newest + 1}
+func (r *record) revision() ident.Seq {
+	return max(r.held.version.Seq, r.inUse.version.Seq, r.purged.version.Seq) + 1
 }
 
 // change says what save does: nil leaves an item as it is.
 type change struct {
 	held, inUse, purged *storagev1.WrappedKey
+	// epoch is the ownership under which the change is made; that of the record, if it is later.
+	epoch ident.Epoch
 }
+
+func (c change) empty() bool { return c.held == nil && c.inUse == nil && c.purged == nil }
 
 // save applies a change if the record is still as it was read, else errChanged. A purge deletes what it does not put.
 func (k *Keyring) save(ctx context.Context, r record, c change) error {
 	ops := make([]store.Op, 0, 3)
+	version := ident.Version{Epoch: max(c.epoch, r.held.version.Epoch), Seq: r.revision()}
 	for _, s := range []struct {
 		sort string
 		old  slot
@@ -108,7 +113,7 @@ func (k *Keyring) save(ctx context.Context, r record, c change) error {
 			if err != nil {
 				return fmt.Errorf("serializing the keys of tenant %s: %w", r.tenant, err)
 			}
-			op.Kind, op.Item.Value, op.Item.Version = store.Put, value, r.revision()
+			op.Kind, op.Item.Value, op.Item.Version = store.Put, value, version
 			// A wrapped key is no personal data, but it must be found nowhere that the sealed data may not be.
 			op.Item.Tag = store.Tag{Tenant: r.tenant, Class: store.ClassPII, Jurisdiction: k.cfg.Jurisdiction}
 		case c.purged != nil && s.old.key != nil:

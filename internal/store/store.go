@@ -30,6 +30,10 @@ const (
 	MaxSortBytes = 1024
 	// MaxPage is how many items a page has at the most.
 	MaxPage = 1000
+	// MaxTokenBytes bounds a commit's token.
+	MaxTokenBytes = 36
+	// TokenLife is how long a commit's token protects it.
+	TokenLife = 10 * time.Minute
 )
 
 // Key names an item. Both parts are bytes in a string; Partition is not empty, Sort may be.
@@ -128,8 +132,9 @@ type Op struct {
 // Commit is a transaction: at most MaxOps operations, at most one on an item.
 type Commit struct {
 	Ops []Op
-	// Token names the commit for 10 minutes: the same commit sent again with the same token, because its outcome was not
-	// known, takes effect once and answers success. Empty: no such protection. At most 36 bytes.
+	// Token names the commit for TokenLife: the same commit sent again with the same token, because its outcome was not
+	// known, takes effect once and answers success; another commit with the same token is ErrInvalid. A commit that failed
+	// leaves no token behind. Empty: no such protection. At most 36 bytes.
 	Token string
 }
 
@@ -166,9 +171,12 @@ type Store interface {
 	// when a limit or rule of the port is broken, ErrFull when there is no space; in these cases nothing took effect.
 	// Any other error leaves the outcome unknown: send the same commit with the same token, or read.
 	Commit(ctx context.Context, c Commit) error
-	// Changes calls fn with each change committed from the call on, at least once, unordered across items, in batches, until
-	// ctx ends, whose error it then returns. A batch that fn refuses is delivered again. Changes committed before the call are not delivered: a
-	// consumer reads the state it needs first.
+	// Changes calls fn with batches of changes, at least once, unordered across items, until ctx ends, whose error it then
+	// returns. A batch that fn refuses is delivered again.
+	//
+	// An empty batch says: changes that you were not told of may have been committed, read the state you need. The first batch
+	// is always empty; what is committed from then on is delivered. Another comes when a consumer was so slow that the store
+	// gave up keeping changes for it.
 	Changes(ctx context.Context, fn func([]Change) error) error
 }
 
@@ -209,8 +217,8 @@ func (c Commit) Validate() error {
 	if len(c.Ops) == 0 || len(c.Ops) > MaxOps {
 		return fmt.Errorf("%w: a commit has 1 to %d operations, not %d", ErrInvalid, MaxOps, len(c.Ops))
 	}
-	if len(c.Token) > 36 {
-		return fmt.Errorf("%w: a commit token has at most 36 bytes", ErrInvalid)
+	if len(c.Token) > MaxTokenBytes {
+		return fmt.Errorf("%w: a commit token has at most %d bytes", ErrInvalid, MaxTokenBytes)
 	}
 	seen := make(map[Key]struct{}, len(c.Ops))
 	total := 0
@@ -260,8 +268,11 @@ func (k Key) Validate() error {
 
 // Validate checks a query and returns its effective limit.
 func (q Query) Validate() (limit int, err error) {
-	if err := (Key{Partition: q.Partition, Sort: q.From}).Validate(); err != nil {
+	if err := (Key{Partition: q.Partition}).Validate(); err != nil {
 		return 0, err
+	}
+	if len(q.From) > MaxSortBytes+1 || len(q.To) > MaxSortBytes+1 { // One more: the bound of a page that goes on after the longest sort key.
+		return 0, fmt.Errorf("%w: a sort key has at most %d bytes", ErrTooLarge, MaxSortBytes)
 	}
 	if q.Limit < 0 || q.Limit > MaxPage {
 		return 0, fmt.Errorf("%w: a page has at most %d items", ErrInvalid, MaxPage)

@@ -19,14 +19,14 @@ import (
 
 // Resolver finds a tenant's routing part in the region's directory.
 type Resolver interface {
-	// ResolveTenant returns a fault of TENANT_UNKNOWN when there is no such tenant.
-	ResolveTenant(ctx context.Context, id string) (routing.Tenant, error)
+	// ResolveTenant returns how a tenant's calls are routed, and whether there is such a tenant.
+	ResolveTenant(ctx context.Context, id ident.TenantID) (routing.Tenant, bool, error)
 }
 
 // Methods finds the route of a method by its full name or an unambiguous last part.
 type Methods interface {
-	// Find returns false when there is no such method, or more than one.
-	Find(name string) (procedure string, route policyv1.Route, ok bool)
+	// Find fails when there is no such method, or more than one.
+	Find(name string) (procedure string, route policyv1.Route, err error)
 }
 
 // Config is what the service answers from.
@@ -57,16 +57,16 @@ func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRou
 	if err != nil {
 		return nil, err
 	}
-	_, route, ok := s.cfg.Methods.Find(req.GetMethod())
-	if !ok {
-		return nil, violation("method", "known_method", "is not a method of this platform, or is more than one; give package.Service/Method")
+	_, route, err := s.cfg.Methods.Find(req.GetMethod())
+	if err != nil {
+		return nil, err
 	}
-	tenant, err := s.cfg.Resolver.ResolveTenant(ctx, req.GetTenant())
-	if err != nil && !fault.Is(err, errorsv1.Reason_REASON_TENANT_UNKNOWN) {
+	tenant, known, err := s.cfg.Resolver.ResolveTenant(ctx, ident.TenantID(req.GetTenant()))
+	if err != nil {
 		return nil, err
 	}
 	d := routing.Decide(s.cfg.Topology, routing.Input{
-		Tenant: tenant, Known: err == nil, Route: route, Edge: edge, Strict: req.GetStrict(), Health: s.cfg.Health(),
+		Tenant: tenant, Known: known, Route: route, Edge: edge, Strict: req.GetStrict(), Health: s.cfg.Health(),
 	})
 	return s.answer(edge, d), nil
 }

@@ -31,7 +31,8 @@ func (s *service) ResolveTenant(ctx context.Context, req *tenancyv1.ResolveTenan
 
 func (s *service) resolve(ctx context.Context, req *tenancyv1.ResolveTenantRequest) (ident.TenantID, routing.Tenant, error) {
 	if host := req.GetHost(); host != "" {
-		return s.cfg.Resolver.ResolveHost(ctx, strings.ToLower(host))
+		id, t, known, err := s.cfg.Resolver.ResolveHost(ctx, strings.ToLower(host))
+		return id, t, orUnknown(t, known, err)
 	}
 	id := req.GetId()
 	if prefix := req.GetKeyPrefix(); prefix != "" {
@@ -41,6 +42,17 @@ func (s *service) resolve(ctx context.Context, req *tenancyv1.ResolveTenantReque
 		}
 		id = parts[1]
 	}
-	t, err := s.cfg.Resolver.ResolveTenant(ctx, id)
-	return ident.TenantID(id), t, err
+	t, known, err := s.cfg.Resolver.ResolveTenant(ctx, ident.TenantID(id))
+	return ident.TenantID(id), t, orUnknown(t, known, err)
+}
+
+// orUnknown answers for a deleted tenant as for one that never was, as the edge does.
+func orUnknown(t routing.Tenant, known bool, err error) error {
+	if err != nil {
+		return err
+	}
+	if !known || tenancyv1.TenantState(t.State) != tenancyv1.TenantState_TENANT_STATE_ACTIVE {
+		return fault.New(errorsv1.Reason_REASON_TENANT_UNKNOWN, "no such tenant")
+	}
+	return nil
 }

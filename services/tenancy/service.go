@@ -28,8 +28,8 @@ type Directory interface {
 
 // Resolver finds a tenant as the request path does.
 type Resolver interface {
-	ResolveTenant(ctx context.Context, id string) (routing.Tenant, error)
-	ResolveHost(ctx context.Context, host string) (ident.TenantID, routing.Tenant, error)
+	ResolveTenant(ctx context.Context, id ident.TenantID) (routing.Tenant, bool, error)
+	ResolveHost(ctx context.Context, host string) (ident.TenantID, routing.Tenant, bool, error)
 }
 
 // Config is what the service of one region works with.

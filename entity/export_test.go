@@ -1,0 +1,31 @@
+package entity
+
+import "github.com/domicile-api/domicile/internal/ident"
+
+// What the tests outside of the package need of its inside: the stored layout, and what waits.
+var (
+	CounterKey = counterKey
+	EntityKey  = entityKey
+	OutboxKey  = outboxKey
+	LookupKey  = lookupKey
+	LaneOf     = laneOf
+	EtagOf     = etagOf
+	Partitions = partitions
+)
+
+// Waiting is how many mutations of a lane have no outcome yet.
+func (e *Engine) Waiting(tenant ident.TenantID, lane ident.Lane) int {
+	e.lanes.mu.Lock()
+	defer e.lanes.mu.Unlock()
+	if s := e.lanes.live[laneID{tenant: tenant, lane: lane}]; s != nil {
+		return s.waiting
+	}
+	return 0
+}
+
+// Lanes is how many lanes have a sequencer, and how many more are remembered.
+func (e *Engine) Lanes() (live, idle int) {
+	e.lanes.mu.Lock()
+	defer e.lanes.mu.Unlock()
+	return len(e.lanes.live), len(e.lanes.idle)
+}

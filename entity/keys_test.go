@@ -1,0 +1,84 @@
+package entity
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+)
+
+// The lanes of ids are part of what is stored and of every token: this test fails when they change.
+func TestLaneOfIsStable(t *testing.T) {
+	t.Parallel()
+	got := map[string]ident.Lane{}
+	want := map[string]ident.Lane{
+		"usr_01h455vb4pex5vsknk084sn02q": 5,
+		"usr_01h2xcejqtf2nbrexx3vqjhp41": 3,
+		"org_00000000000000000000000000": 2,
+	}
+	for id := range want {
+		got[id] = laneOf(id)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("lanes (-want +got):\n%s", diff)
+	}
+}
+
+func TestOutboxKeysSortByNumber(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.Uint64().Draw(t, "a"), rapid.Uint64().Draw(t, "b")
+		ka, kb := outboxKey("t", 3, ident.Seq(a)).Sort, outboxKey("t", 3, ident.Seq(b)).Sort
+		if (a < b) != (ka < kb) {
+			t.Fatalf("%d and %d sort otherwise as keys", a, b)
+		}
+	})
+}
+
+func TestEntityRangeHasOneTypeOnly(t *testing.T) {
+	t.Parallel()
+	digits := strings.Repeat("0", 26)
+	from, to := entityRange("us", "")
+	in := func(id string) bool { s := entityPrefix + id; return s >= from && s < to }
+	if !in("us_"+digits) || !in("us_7"+strings.Repeat("z", 25)) {
+		t.Error("ids of the type are outside of its range")
+	}
+	for _, other := range []string{"usr_" + digits, "u_" + digits, "ut_" + digits} {
+		if in(other) {
+			t.Errorf("%s is inside the range of another type", other)
+		}
+	}
+	after := "us_" + strings.Repeat("1", 26)
+	if from, _ := entityRange("us", after); entityPrefix+after >= from {
+		t.Error("the range after an id has the id")
+	}
+}
+
+func TestPartitionsHaveEveryKey(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{}
+	for _, p := range partitions("acme") {
+		if known[p] {
+			t.Errorf("%s is listed twice", p)
+		}
+		known[p] = true
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		hash := rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash")
+		id := rapid.StringN(1, 40, 40).Draw(t, "id")
+		for _, key := range []string{
+			lookupKey("acme", "usr", &storagev1.Lookup{Field: 4, Hash: hash}).Partition,
+			entityKey("acme", id).Partition,
+			counterKey("acme", laneOf(id)).Partition,
+			outboxKey("acme", laneOf(id), 7).Partition,
+		} {
+			if !known[key] {
+				t.Fatalf("a purge would miss %s", key)
+			}
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package entity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/store"
+)
+
+// Sizes of a page.
+const (
+	defaultPageSize = 100
+	maxPageSize     = 1000
+)
+
+// Page says which page of a list is wanted.
+type Page struct {
+	// Size is how many entities the page has at the most: 0 means 100, and 1000 is the most.
+	Size int32
+	// Token is what the page before returned; empty for the first.
+	Token string
+}
+
+// List returns a page of the tenant's entities, oldest id first, and the token of the next page, empty on the last. What is
+// there from the first page to the last is returned exactly once, whatever is created and deleted meanwhile. It fails with
+// TOKEN_INVALID when the token is forged, or another tenant's or list's.
+func (r *Repository[E]) List(ctx context.Context, page Page) (found []E, next string, err error) {
+	return list(ctx, r, r.name, page, func(tenant ident.TenantID, item store.Item) (E, error) {
+		stored, err := r.engine.open(ctx, r.shape, r.typ, tenant, item)
+		if err != nil {
+			var none E
+			return none, err
+		}
+		return r.public(stored), nil
+	})
+}
+
+// list reads a page and makes an M of each item. query names what the token is good for.
+func list[M, E proto.Message](
+	ctx context.Context, r *Repository[E], query string, page Page, read func(ident.TenantID, store.Item) (M, error),
+) (found []M, next string, err error) {
+	c, err := caller(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	size := int(page.Size)
+	if size < 0 || size > maxPageSize {
+		return nil, "", violation("page_size", "int32.gte_lte", "must be 0 to 1000")
+	}
+	if size == 0 {
+		size = defaultPageSize
+	}
+	after, err := r.engine.readToken(ctx, c.Tenant, r.prefix, query, page.Token)
+	if err != nil {
+		return nil, "", err
+	}
+	merged := newMerge(r.engine.cfg.Store, c.Tenant, r.prefix, after, size)
+	found = make([]M, 0, min(size, defaultPageSize))
+	last := ""
+	for len(found) < size {
+		item, ok, err := merged.next(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		if !ok {
+			return found, "", nil
+		}
+		m, err := read(c.Tenant, item)
+		if err != nil {
+			return nil, "", err
+		}
+		found = append(found, m)
+		last = strings.TrimPrefix(item.Key.Sort, entityPrefix)
+	}
+	if _, more, err := merged.next(ctx); err != nil || !more {
+		return found, "", err
+	}
+	next, err = r.engine.makeToken(ctx, c.Tenant, r.prefix, query, last)
+	return found, next, err
+}
+
+// merge reads a tenant's entities of a type in the order of their ids, out of its lanes. It reads little more than is asked
+// of it: ids spread evenly over the lanes, so each lane is first read for its share and some more, and again only when that
+// is used up.
+type merge struct {
+	store   store.Store
+	cursors [ident.Lanes]cursor
+	chunk   int
+	started bool
+}
+
+// cursor is a position in a lane.
+type cursor struct {
+	partition string
+	from, to  string
+	buffer    []store.Item
+	more      bool
+}
+
+func newMerge(s store.Store, tenant ident.TenantID, idPrefix, after string, size int) *merge {
+	// The share of a lane is binomial: size/8 and two standard deviations more hold nearly always.
+	share := size / ident.Lanes
+	m := &merge{store: s, chunk: min(share+share/2+4, size+1, store.MaxPage)}
+	from, to := entityRange(idPrefix, after)
+	for lane := range m.cursors {
+		m.cursors[lane] = cursor{partition: lanePartition(tenant, ident.Lane(lane)), from: from, to: to, more: true} //nolint:gosec // below 8
+	}
+	return m
+}
+
+// next returns the next item; false when there is none.
+func (m *merge) next(ctx context.Context) (store.Item, bool, error) {
+	if err := m.fill(ctx); err != nil {
+		return store.Item{}, false, err
+	}
+	var first *cursor
+	for i := range m.cursors {
+		c := &m.cursors[i]
+		if len(c.buffer) > 0 && (first == nil || c.buffer[0].Key.Sort < first.buffer[0].Key.Sort) {
+			first = c
+		}
+	}
+	if first == nil {
+		return store.Item{}, false, nil
+	}
+	item := first.buffer[0]
+	first.buffer[0] = store.Item{}
+	first.buffer = first.buffer[1:]
+	return item, true, nil
+}
+
+// fill reads on in each lane that has nothing buffered, at first in all of them at once.
+func (m *merge) fill(ctx context.Context) error {
+	if m.started {
+		for i := range m.cursors {
+			if c := &m.cursors[i]; len(c.buffer) == 0 && c.more {
+				if err := c.read(ctx, m.store, m.chunk); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	m.started = true
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range m.cursors {
+		group.Go(func() error { return m.cursors[i].read(ctx, m.store, m.chunk) })
+	}
+	return group.Wait() //nolint:wrapcheck // read says what it was doing
+}
+
+// read fills an empty buffer with the next items of the lane.
+func (c *cursor) read(ctx context.Context, s store.Store, limit int) error {
+	page, err := s.Query(ctx, store.Query{Partition: c.partition, From: c.from, To: c.to, Limit: limit})
+	if err != nil {
+		return fmt.Errorf("reading a lane: %w", err)
+	}
+	c.buffer, c.more = page.Items, page.More
+	if n := len(page.Items); n > 0 {
+		c.from = page.Items[n-1].Key.Sort + "\x00"
+	} else if page.More {
+		return errors.New("entity: the store says that more follows an empty page")
+	}
+	return nil
+}

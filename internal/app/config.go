@@ -1,0 +1,57 @@
+// Package app turns configuration into running components. It is the only package that knows ports and adapters both.
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/domicile-api/domicile"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+// Config says what a process runs.
+type Config struct {
+	// DataDir is the data folder; region R's data is in DataDir/R and nowhere else.
+	DataDir string
+	// Host is the address to listen on.
+	Host string
+	// Topology is the deployment's.
+	Topology *topology.Topology
+	// Regions are the regions that this process runs; empty: all of them.
+	Regions []ident.RegionID
+	// Services are the product's services.
+	Services []domicile.Service
+	// EdgeOnly runs the regions' edges without services and stores, from the last good copy of the directory.
+	EdgeOnly bool
+	// Global serves the global name too.
+	Global bool
+	// OperationsPort is the port of health, metrics and the operators' services.
+	OperationsPort int
+	// Demo makes the demonstration tenants.
+	Demo bool
+
+	Logger *slog.Logger
+	Clock  func() time.Time
+	// Random is a source of cryptographic randomness that is safe for concurrent use; crypto/rand.Reader.
+	Random io.Reader
+	// Env looks up an environment variable; os.LookupEnv.
+	Env func(string) (string, bool)
+	// Listen opens a port; nil: net.Listen.
+	Listen func(ctx context.Context, host string, port int) (net.Listener, error)
+}
+
+// regions returns what Regions means.
+func (c Config) regions() []ident.RegionID {
+	if len(c.Regions) > 0 {
+		return c.Regions
+	}
+	var all []ident.RegionID
+	for _, i := range c.Topology.Regions() {
+		all = append(all, c.Topology.ID(i))
+	}
+	return all
+}

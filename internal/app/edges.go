@@ -1,0 +1,97 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+	"github.com/domicile-api/domicile/internal/edge"
+	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/residency"
+	"github.com/domicile-api/domicile/internal/routing"
+	"github.com/domicile-api/domicile/internal/rpc"
+)
+
+// newEdge makes what answers at a region's port. local answers what is at home in the region.
+func (p *Platform) newEdge(r *region, local http.Handler, metrics edge.Metrics) (*edge.Edge, error) {
+	e, err := edge.New(edge.Config{
+		Region: r.index, Topology: p.cfg.Topology, Services: p.services, Resolver: r.directory.Resolver, Health: healthy,
+		Signer: r.signer(p.cfg), Local: local, OwnHosts: []string{"localhost", p.cfg.Host}, Clock: p.cfg.Clock, Logger: p.cfg.Logger,
+		Metrics: metrics, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the edge of %s: %w", r.id, err)
+	}
+	return e, nil
+}
+
+// healthy says that no region is dead or draining: nothing declares that yet.
+func healthy() routing.Health { return routing.Health{} }
+
+// servicesOf makes what answers calls that are at home in a region.
+func (p *Platform) servicesOf(r *region) (http.Handler, error) {
+	if !p.cfg.EdgeOnly {
+		return r.mountServices(p)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		rpc.WriteError(w, req, fault.New(errorsv1.Reason_REASON_REGION_UNAVAILABLE, "this process runs the region's edge without its services"))
+	}), nil
+}
+
+// globalName makes what answers at the global name: the nearest edge. A process that runs all regions stands in for the CDN, too,
+// so it takes a caller's own word for where it is.
+func (p *Platform) globalName() (http.Handler, error) {
+	edges := make([]http.Handler, p.cfg.Topology.Len())
+	for _, r := range p.regions {
+		edges[r.index] = r.edge
+	}
+	global, err := edge.NewGlobal(edge.GlobalConfig{Topology: p.cfg.Topology, Edges: edges, TrustCountry: true})
+	if err != nil {
+		return nil, fmt.Errorf("making the global name: %w", err)
+	}
+	return global, nil
+}
+
+// describeServices finds the contracts that the edges route by.
+func (p *Platform) describeServices() error {
+	p.services = routedServices()
+	methods, err := routing.NewMethods(p.services...)
+	if err != nil {
+		return fmt.Errorf("reading the services' routes: %w", err)
+	}
+	p.methods = methods
+	return nil
+}
+
+// routedServices returns all services in the binary whose methods say where they are answered. An edge routes them all, whichever of
+// them its own process answers.
+func routedServices() []protoreflect.ServiceDescriptor {
+	var found []protoreflect.ServiceDescriptor
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			if s := file.Services().Get(i); isRouted(s) {
+				found = append(found, s)
+			}
+		}
+		return true
+	})
+	slices.SortFunc(found, func(a, b protoreflect.ServiceDescriptor) int {
+		return strings.Compare(string(a.FullName()), string(b.FullName()))
+	})
+	return found
+}
+
+func isRouted(s protoreflect.ServiceDescriptor) bool {
+	for i := range s.Methods().Len() {
+		if residency.MethodPolicyOf(s.Methods().Get(i)).Route == policyv1.Route_ROUTE_UNSPECIFIED {
+			return false
+		}
+	}
+	return s.Methods().Len() > 0
+}

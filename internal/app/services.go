@@ -1,0 +1,89 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	"github.com/domicile-api/domicile"
+	"github.com/domicile-api/domicile/guard"
+	"github.com/domicile-api/domicile/internal/directory"
+	"github.com/domicile-api/domicile/internal/idempotency"
+	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/services/operations"
+	"github.com/domicile-api/domicile/services/tenancy"
+)
+
+// mountServices makes the handlers of a region's services behind the guard.
+func (r *region) mountServices(p *Platform) (http.Handler, error) {
+	regional := domicile.Runtime{Entities: r.entities}
+	var err error
+	if regional.HandlerOptions, err = r.handlerOptions(p, idempotency.New(idempotency.Config{
+		Store: r.regional, Sealer: r.keys, Jurisdiction: p.cfg.Topology.Jurisdiction(r.index), Clock: p.cfg.Clock,
+	})); err != nil {
+		return nil, err
+	}
+	// Calls of the platform's own services commit to the directory, so their repetitions are looked up in this region's log.
+	log := directory.NewReader(directory.ReaderConfig{Table: r.table, Control: r.id})
+	platform := domicile.Runtime{Entities: r.entities}
+	if platform.HandlerOptions, err = r.handlerOptions(p, tenancy.Replayer{Log: log}); err != nil {
+		return nil, err
+	}
+	var mounts []rpc.Mount
+	mount := func(s domicile.Service, rt domicile.Runtime) error {
+		path, handler, err := s.Register(rt)
+		if err != nil {
+			return fmt.Errorf("registering service %s: %w", s.Name, err)
+		}
+		mounts = append(mounts, rpc.Mount{Path: path, Handler: handler})
+		return nil
+	}
+	for _, s := range []domicile.Service{r.tenancy(p), r.operations(p)} {
+		if err := mount(s, platform); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range p.cfg.Services {
+		if err := mount(s, regional); err != nil {
+			return nil, err
+		}
+	}
+	return rpc.NewHandler(rpc.HandlerConfig{Region: r.id, Release: Build().Release(), Mounts: mounts, Guard: r.guard(p)})
+}
+
+func (r *region) handlerOptions(p *Platform, replayer idempotency.Replayer) ([]connect.HandlerOption, error) {
+	options, err := rpc.HandlerOptions(rpc.Config{
+		Authenticator: authenticator{r.directory.Credentials}, Replayer: replayer, Logger: r.logger, Clock: p.cfg.Clock,
+		Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the handlers' options: %w", err)
+	}
+	return options, nil
+}
+
+func (r *region) guard(p *Platform) func(http.Handler) http.Handler {
+	return guard.New(guard.Config{
+		Region: string(r.id), Jurisdiction: string(p.cfg.Topology.Jurisdiction(r.index)), Clock: p.cfg.Clock,
+		Keys: r.routeKeyOf,
+		Epoch: func(tenant string) (uint64, bool) {
+			t, known := r.directory.Index.Tenant(tenant)
+			return uint64(t.Epoch), known
+		},
+	})
+}
+
+func (r *region) tenancy(p *Platform) domicile.Service {
+	return tenancy.Service(tenancy.Config{
+		Topology: p.cfg.Topology, Writer: r.writer, Reader: r.directory.Reader, Resolver: r.directory.Resolver,
+		PageKey: r.routeKey.derive("page tokens"), Clock: p.cfg.Clock, Random: p.cfg.Random,
+	})
+}
+
+func (r *region) operations(p *Platform) domicile.Service {
+	return operations.Service(operations.Config{
+		Topology: p.cfg.Topology, Resolver: r.directory.Resolver, Methods: p.methods,
+		Health: healthy,
+	})
+}

@@ -1,0 +1,166 @@
+package directory
+
+import (
+	"crypto/ed25519"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/routing"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+// IndexConfig is what an Index is made of.
+type IndexConfig struct {
+	// Topology says which index a region has in a routing.Tenant.
+	Topology *topology.Topology
+	// Logger gets what should not happen; nothing is logged without it.
+	Logger *slog.Logger
+}
+
+// Index is the part of the directory that the request path reads, in memory: tenants with their routing, hosts, verifiers of
+// keys, keys of regions. Reads take no lock and do not allocate; a read that begins after Apply returned shows what was
+// applied. It is a Sink, and a source of route keys (routeheader.KeySource). All methods are safe for concurrent use.
+type Index struct {
+	cfg IndexConfig
+
+	tenants     *compactMap // by id
+	hosts       *hostTable
+	keys        *compactMap // by tenant + "/" + key id; the tenant of an operator's key is empty
+	revocations *compactMap // as keys
+	routeKeys   atomic.Pointer[map[ident.RegionID]regionKeys]
+
+	// applying serializes Apply; strange is only appended to.
+	applying sync.Mutex
+	strange  atomic.Pointer[[]string]
+}
+
+// NewIndex returns an empty index.
+func NewIndex(cfg IndexConfig) *Index {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	x := &Index{
+		cfg: cfg, tenants: newCompactMap(), hosts: newHostTable(), keys: newCompactMap(), revocations: newCompactMap(),
+	}
+	x.routeKeys.Store(&map[ident.RegionID]regionKeys{})
+	x.strange.Store(new([]string))
+	return x
+}
+
+// Tenant returns how a tenant's calls are routed. Deleted and purged tenants are known too; their State says so, and
+// routing.Decide refuses them.
+func (x *Index) Tenant(id string) (routing.Tenant, bool) {
+	value, ok := x.tenants.get(id)
+	if !ok {
+		return routing.Tenant{}, false
+	}
+	return decodeTenant(value).routing(), true
+}
+
+// TenantBytes is Tenant for an id in bytes, which it does not keep.
+func (x *Index) TenantBytes(id []byte) (routing.Tenant, bool) {
+	value, ok := x.tenants.getBytes(id)
+	if !ok {
+		return routing.Tenant{}, false
+	}
+	return decodeTenant(value).routing(), true
+}
+
+// Host returns the tenant that a host stands for, lower-case and without port. While records out of order let two tenants
+// claim it, the newest claim counts.
+func (x *Index) Host(host string) (ident.TenantID, routing.Tenant, bool) {
+	var id string
+	var newest tenantEntry
+	owners := x.hosts.probe(host)
+	for owner, more := owners.next(); more; owner, more = owners.next() {
+		entries := x.tenants.probe(owner)
+		for key, value, more := entries.next(); more; key, value, more = entries.next() {
+			if e := decodeTenant(value); e.wseq > newest.wseq && e.has(host) {
+				id, newest = key, e
+			}
+		}
+	}
+	if id == "" {
+		return "", routing.Tenant{}, false
+	}
+	return ident.TenantID(id), newest.routing(), true
+}
+
+// Len returns how many tenants are known, deleted and purged ones included.
+func (x *Index) Len() int { return int(x.tenants.count.Load()) }
+
+// KeyVerifier returns what proves an API key, revoked by whichever region revoked it.
+func (x *Index) KeyVerifier(tenant ident.TenantID, keyID string) (Verifier, bool) {
+	var space [128]byte
+	key := appendKeyName(space[:0], tenant, keyID)
+	value, ok := x.keys.getBytes(key)
+	if !ok {
+		return Verifier{}, false
+	}
+	e := decodeKey(value)
+	v := Verifier{Expires: fromMicros(e.expires), Revoked: e.revoked > 0}
+	if copy(v.Hash[:], e.verifier) < len(v.Hash) {
+		return Verifier{}, false
+	}
+	if !v.Revoked {
+		_, v.Revoked = x.revocations.getBytes(key)
+	}
+	return v, true
+}
+
+// OperatorKeyVerifier returns what proves an operator's key.
+func (x *Index) OperatorKeyVerifier(keyID string) (Verifier, bool) { return x.KeyVerifier("", keyID) }
+
+func appendKeyName(b []byte, tenant ident.TenantID, keyID string) []byte {
+	b = append(b, tenant...)
+	b = append(b, '/')
+	return append(b, keyID...)
+}
+
+// regionKeys are the keys that a region has published for its route headers.
+type regionKeys struct {
+	wseq ident.Seq
+	keys map[string]ed25519.PublicKey
+}
+
+// RouteKey returns the public key of that id that a region signs route headers with.
+func (x *Index) RouteKey(region ident.RegionID, keyID string) (ed25519.PublicKey, bool) {
+	key, ok := (*x.routeKeys.Load())[region].keys[keyID]
+	return key, ok
+}
+
+// code returns a region's code. The caller holds applying.
+func (x *Index) code(region string) regionCode {
+	if region == "" || region == NoStandby {
+		return noRegion
+	}
+	if i, ok := x.cfg.Topology.Index(ident.RegionID(region)); ok {
+		return regionCode(i)
+	}
+	strange := *x.strange.Load()
+	for i, name := range strange {
+		if name == region {
+			return firstStrange + regionCode(i) //nolint:gosec // Bounded below.
+		}
+	}
+	if len(strange) >= int(noRegion-firstStrange) {
+		return noRegion
+	}
+	grown := append(strange[:len(strange):len(strange)], region)
+	x.strange.Store(&grown)
+	return firstStrange + regionCode(len(strange)) //nolint:gosec // Bounded above.
+}
+
+// region is the inverse of code; "" for noRegion.
+func (x *Index) region(c regionCode) string {
+	switch {
+	case c == noRegion:
+		return ""
+	case c < firstStrange:
+		return string(x.cfg.Topology.ID(c.index()))
+	default:
+		return (*x.strange.Load())[c-firstStrange]
+	}
+}

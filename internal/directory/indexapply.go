@@ -1,0 +1,132 @@
+package directory
+
+import (
+	"crypto/ed25519"
+	"log/slog"
+	"maps"
+
+	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+)
+
+// Apply takes records in any order, any number of times: of each subject the one with the highest number stays. Records must
+// be of writers that are entitled to them. Many at once cost less than one by one.
+func (x *Index) Apply(records []*directoryv1.Record) {
+	x.applying.Lock()
+	defer x.applying.Unlock()
+	c := changes{
+		tenants: make(map[string]string), keys: make(map[string]string), revocations: make(map[string]string),
+	}
+	for _, r := range records {
+		switch r.GetSubject().(type) {
+		case *directoryv1.Record_Tenant:
+			x.changeTenant(c, r)
+		case *directoryv1.Record_ApiKey:
+			k := r.GetApiKey().GetKey()
+			x.changeKey(c, string(appendKeyName(nil, ident.TenantID(k.GetTenant()), k.GetId())), r)
+		case *directoryv1.Record_OperatorKey:
+			x.changeKey(c, string(appendKeyName(nil, "", r.GetOperatorKey().GetId())), r)
+		case *directoryv1.Record_Revocation:
+			x.changeRevocation(c, r)
+		case *directoryv1.Record_RegionKeys:
+			x.changeRouteKeys(r)
+		}
+	}
+	x.commit(c)
+}
+
+// changes are the values that a batch of records changes, by key.
+type changes struct{ tenants, keys, revocations map[string]string }
+
+// current returns the value as of the batch so far.
+func current(m *compactMap, changed map[string]string, key string) (string, bool) {
+	if value, ok := changed[key]; ok {
+		return value, true
+	}
+	return m.get(key)
+}
+
+func (x *Index) changeTenant(c changes, r *directoryv1.Record) {
+	t, n := r.GetTenant(), ident.Seq(r.GetWseq())
+	old, known := current(x.tenants, c.tenants, t.GetId())
+	if known && decodeTenant(old).wseq > n {
+		return
+	}
+	value := encodeTenant(t, x.code(t.GetHome()), x.code(t.GetStandby()), n)
+	if t.GetId() != "" && value != old {
+		c.tenants[t.GetId()] = value
+	}
+}
+
+func (x *Index) changeKey(c changes, name string, r *directoryv1.Record) {
+	e := entryOfKey(r)
+	old, known := current(x.keys, c.keys, name)
+	if known && decodeKey(old).wseq > e.wseq {
+		return
+	}
+	if value := e.encode(); value != old {
+		c.keys[name] = value
+	}
+}
+
+func (x *Index) changeRevocation(c changes, r *directoryv1.Record) {
+	rev := r.GetRevocation()
+	name := string(appendKeyName(nil, ident.TenantID(rev.GetTenant()), rev.GetKeyId()))
+	e := revocationEntry{writer: x.code(r.GetWriter()), wseq: ident.Seq(r.GetWseq()), revoked: micros(rev.GetRevokeTime())}
+	if old, known := current(x.revocations, c.revocations, name); known {
+		// One revocation is enough, whoever wrote it.
+		if had := decodeRevocation(old); had.writer != e.writer || had.wseq >= e.wseq {
+			return
+		}
+	}
+	c.revocations[name] = e.encode()
+}
+
+func (x *Index) changeRouteKeys(r *directoryv1.Record) {
+	region, n := ident.RegionID(r.GetRegionKeys().GetRegion()), ident.Seq(r.GetWseq())
+	old := *x.routeKeys.Load()
+	if old[region].wseq > n {
+		return
+	}
+	keys := make(map[string]ed25519.PublicKey)
+	for _, k := range r.GetRegionKeys().GetRouteKeys() {
+		if len(k.GetPublicKey()) == ed25519.PublicKeySize {
+			keys[k.GetId()] = k.GetPublicKey()
+		}
+	}
+	fresh := maps.Clone(old)
+	fresh[region] = regionKeys{wseq: n, keys: keys}
+	x.routeKeys.Store(&fresh)
+}
+
+// commit makes a batch visible: revocations before keys, and a tenant's new hosts after the tenant that lists them.
+func (x *Index) commit(c changes) {
+	var remove, add []hostClaim
+	for id, value := range c.tenants {
+		owner := x.tenants.hash(id)
+		if old, known := x.tenants.get(id); known {
+			for host := range decodeTenant(old).eachHost() {
+				remove = append(remove, hostClaim{host: host, owner: owner})
+			}
+		}
+		for host := range decodeTenant(value).eachHost() {
+			add = append(add, hostClaim{host: host, owner: owner})
+		}
+	}
+	ok := x.revocations.put(entriesOf(c.revocations))
+	ok = x.keys.put(entriesOf(c.keys)) && ok
+	ok = x.tenants.put(entriesOf(c.tenants)) && ok
+	x.hosts.update(remove, add)
+	if !ok {
+		x.cfg.Logger.Error("a part of the directory index is full; records were left out",
+			slog.Int64("tenants", x.tenants.count.Load()), slog.Int64("keys", x.keys.count.Load()))
+	}
+}
+
+func entriesOf(changed map[string]string) []entry {
+	entries := make([]entry, 0, len(changed))
+	for key, value := range changed {
+		entries = append(entries, entry{key: key, value: value})
+	}
+	return entries
+}

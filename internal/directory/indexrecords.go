@@ -1,0 +1,105 @@
+package directory
+
+import (
+	"iter"
+	"strings"
+
+	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
+	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+)
+
+// Records returns the index's content as records: of each subject the newest, with the fields that the index keeps. Applied to
+// an empty index they make one that answers the same. Each record is the consumer's. What is applied meanwhile may be in it or
+// not.
+func (x *Index) Records() iter.Seq[*directoryv1.Record] {
+	return func(yield func(*directoryv1.Record) bool) {
+		_ = x.tenants.walk(func(id, value string) bool { return yield(x.tenantRecord(id, decodeTenant(value))) }) &&
+			x.keys.walk(func(name, value string) bool { return yield(x.keyRecord(name, decodeKey(value))) }) &&
+			x.revocations.walk(func(name, value string) bool { return yield(x.revocationRecord(name, decodeRevocation(value))) }) &&
+			x.walkRouteKeys(yield)
+	}
+}
+
+// walk calls fn with all entries, shard by shard, each shard as it is when its turn comes, until fn returns false.
+func (m *compactMap) walk(fn func(key, value string) bool) bool {
+	for n := range m.shards {
+		s := m.shards[n].Load()
+		if s == nil {
+			continue
+		}
+		for at := 0; at < len(s.data); {
+			var key, value string
+			key, value, at = entryAt(s.data, at)
+			if !fn(key, value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (x *Index) control() string { return string(x.cfg.Topology.ID(x.cfg.Topology.Control())) }
+
+func (x *Index) tenantRecord(id string, e tenantEntry) *directoryv1.Record {
+	t := &tenancyv1.Tenant{
+		Id: id, Home: x.region(e.home), Standby: x.region(e.standby), Epoch: uint64(e.epoch),
+		Transit:     tenancyv1.Transit(e.routing().Transit),
+		Projections: tenancyv1.Projections(e.routing().Projections),
+		State:       tenancyv1.TenantState(e.routing().State),
+	}
+	if e.standby == noRegion {
+		t.Standby = NoStandby
+	}
+	for host := range e.eachHost() {
+		t.Hosts = append(t.Hosts, host)
+	}
+	return &directoryv1.Record{Writer: x.control(), Wseq: uint64(e.wseq), Subject: &directoryv1.Record_Tenant{Tenant: t}}
+}
+
+func (x *Index) keyRecord(name string, e keyEntry) *directoryv1.Record {
+	r := &directoryv1.Record{Writer: x.control(), Wseq: uint64(e.wseq)}
+	tenant, id, _ := strings.Cut(name, "/")
+	if tenant == "" {
+		r.Subject = &directoryv1.Record_OperatorKey{OperatorKey: &directoryv1.OperatorKeyVerifier{
+			Id: id, Verifier: []byte(e.verifier),
+		}}
+		return r
+	}
+	r.Subject = &directoryv1.Record_ApiKey{ApiKey: &directoryv1.ApiKeyVerifier{
+		Key: &tenancyv1.ApiKey{
+			Id: id, Tenant: tenant, ExpireTime: timestampOf(e.expires), RevokeTime: timestampOf(e.revoked),
+		},
+		Verifier: []byte(e.verifier),
+	}}
+	return r
+}
+
+func (x *Index) revocationRecord(name string, e revocationEntry) *directoryv1.Record {
+	tenant, id, _ := strings.Cut(name, "/")
+	return &directoryv1.Record{
+		Writer: x.region(e.writer), Wseq: uint64(e.wseq),
+		Subject: &directoryv1.Record_Revocation{Revocation: &directoryv1.Revocation{
+			Tenant: tenant, KeyId: id, RevokeTime: timestampOf(e.revoked),
+		}},
+	}
+}
+
+func (x *Index) walkRouteKeys(yield func(*directoryv1.Record) bool) bool {
+	for region, published := range *x.routeKeys.Load() {
+		if !yield(regionKeysRecord(region, published)) {
+			return false
+		}
+	}
+	return true
+}
+
+func regionKeysRecord(region ident.RegionID, published regionKeys) *directoryv1.Record {
+	keys := &directoryv1.RegionKeys{Region: string(region)}
+	for id, key := range published.keys {
+		keys.RouteKeys = append(keys.RouteKeys, &directoryv1.RouteKey{Id: id, PublicKey: key})
+	}
+	return &directoryv1.Record{
+		Writer: string(region), Wseq: uint64(published.wseq), Subject: &directoryv1.Record_RegionKeys{RegionKeys: keys},
+	}
+}

@@ -1,0 +1,142 @@
+package edge
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+	"github.com/domicile-api/domicile/internal/call"
+	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/handover"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/routeheader"
+	"github.com/domicile-api/domicile/internal/routing"
+	"github.com/domicile-api/domicile/internal/rpc"
+)
+
+// visit is one call at this edge: what is known of it, for the answer's headers and the log.
+type visit struct {
+	begin    time.Time
+	protocol rpc.Protocol
+	method   *Method // nil if the path is none of the platform's
+	who      resolution
+	action   string
+	target   ident.RegionID // the region that answers, or would
+	reason   errorsv1.Reason
+	gone     bool // the client did not wait for the answer
+}
+
+// The actions beyond routing's.
+const (
+	actionArrived        = "arrived"        // forwarded to here by another edge
+	actionInfrastructure = "infrastructure" // health and reflection
+	actionRefused        = "refuse"
+)
+
+// ServeHTTP implements http.Handler.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &visit{begin: e.cfg.Clock(), protocol: rpc.ProtocolOf(r), action: actionRefused}
+	rec := &recorder{w: w, edge: e, visit: v}
+	r, end := e.trace(r, rec)
+	defer func() {
+		e.observe(r, v, rec)
+		end()
+	}()
+	method, allow := e.matcher.Match(r.Method, r.URL.Path)
+	v.method = method
+	if method == nil && rpc.IsInfrastructure(r.URL.Path) {
+		stripInternal(r.Header)
+		r.Header.Del(routeheader.Name)
+		v.action = actionInfrastructure
+		rpc.Stream(rec)
+		e.cfg.Local.ServeHTTP(rec, r)
+		return
+	}
+	if method != nil && method.Streams {
+		rpc.Stream(rec)
+	}
+	if method == nil || !method.Uploads {
+		if err := rpc.LimitBody(r, e.cfg.MaxBytes); err != nil {
+			e.refuseUnread(rec, r, err)
+			return
+		}
+	}
+	stripInternal(r.Header)
+	switch {
+	case len(r.Header[routeheader.Name]) > 0:
+		// Another edge has decided. Its word is judged by the guard, and whatever it is worth, the call goes no further.
+		v.action = actionArrived
+		e.cfg.Local.ServeHTTP(rec, r)
+	case method == nil && allow != "":
+		e.refuseMethod(rec, r, allow)
+	case method == nil:
+		e.refuse(rec, r, fault.New(errorsv1.Reason_REASON_VERSION_UNAVAILABLE, "there is no such path or method"))
+	default:
+		e.route(rec, r)
+	}
+}
+
+// route decides about a call that came in here, and does it.
+func (e *Edge) route(rec *recorder, r *http.Request) {
+	v := rec.visit
+	who, err := e.resolve(r.Context(), r)
+	v.who = who
+	if err != nil {
+		e.refuse(rec, r, err)
+		return
+	}
+	control := v.method.Route == policyv1.Route_ROUTE_CONTROL
+	if !who.known && !control {
+		e.refuse(rec, r, who.unresolved(r.Header))
+		return
+	}
+	decision := routing.Decide(e.cfg.Topology, routing.Input{
+		Tenant: who.tenant, Known: who.known, Route: v.method.Route, Edge: e.cfg.Region,
+		Strict: strings.EqualFold(r.Header.Get("Domicile-Routing"), "strict"), Health: e.cfg.Health(),
+	})
+	v.action, v.target = decision.Action.String(), e.cfg.Topology.ID(decision.Region)
+	switch decision.Action {
+	case routing.Local:
+		e.cfg.Local.ServeHTTP(rec, r.WithContext(handover.With(r.Context(), e.callOf(v, control))))
+	case routing.Forward:
+		e.forward(rec, r, decision.Region)
+	case routing.Redirect:
+		e.redirect(rec, r, decision)
+	default:
+		e.refuse(rec, r, e.refusal(decision))
+	}
+}
+
+// callOf is what the guard takes over. A method of the control region is not a tenant's, whoever is named beside it.
+func (e *Edge) callOf(v *visit, control bool) *call.Call {
+	c := &call.Call{
+		Procedure:    v.method.Procedure,
+		Region:       v.target,
+		Edge:         ident.RegionID(e.region),
+		Jurisdiction: e.cfg.Topology.Jurisdiction(e.cfg.Region),
+	}
+	if !control {
+		c.Tenant, c.Epoch = v.who.id, v.who.tenant.Epoch
+		c.Home = e.cfg.Topology.ID(v.who.tenant.Home)
+		c.Jurisdiction = e.cfg.Topology.Jurisdiction(v.who.tenant.Home)
+	}
+	return c
+}
+
+// routeHeader is the signed form of callOf.
+func (e *Edge) routeHeader(v *visit) string {
+	if v.method.Route == policyv1.Route_ROUTE_CONTROL {
+		return e.cfg.Signer.Sign(v.target, "", 0)
+	}
+	return e.cfg.Signer.Sign(v.target, v.who.id, v.who.tenant.Epoch)
+}
+
+// trace begins the call's span and makes it the parent of what follows, here and in the region that answers.
+func (e *Edge) trace(r *http.Request, rec *recorder) (*http.Request, func()) {
+	if e.tracer == nil || e.cfg.Propagator == nil {
+		return r, func() {}
+	}
+	return e.startSpan(r, rec)
+}

@@ -1,0 +1,69 @@
+package rpc
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"github.com/domicile-api/domicile/internal/ident"
+)
+
+// HandlerConfig is what a region's services are mounted with.
+type HandlerConfig struct {
+	// Region answers; Release is the build that it runs.
+	Region  ident.RegionID
+	Release string
+	// Mounts are the services, their handlers made with HandlerOptions.
+	Mounts []Mount
+	// Guard lets in only what an edge has routed here. Required.
+	Guard func(http.Handler) http.Handler
+	// Health answers the gRPC health service; nil: all mounted services are serving.
+	Health grpchealth.Checker
+	// MaxBytes bounds a request's message; zero: DefaultMaxBytes. It is the same as the handlers'.
+	MaxBytes int
+}
+
+var errNoGuard = errors.New("rpc: services without a guard are not mounted")
+
+// NewHandler returns what answers a region's calls: the services over Connect, gRPC, gRPC-Web and REST behind the guard, and beside it the
+// gRPC health and reflection services, which know nothing of tenants.
+func NewHandler(cfg HandlerConfig) (http.Handler, error) {
+	if cfg.Guard == nil {
+		return nil, errNoGuard
+	}
+	rest, err := newREST(cfg.Mounts, Config{MaxBytes: cfg.MaxBytes}.maxBytes())
+	if err != nil {
+		return nil, err
+	}
+	services := http.NewServeMux()
+	names := make([]string, 0, len(cfg.Mounts)+1)
+	for _, m := range cfg.Mounts {
+		services.Handle(m.Path, m.Handler)
+		names = append(names, m.ServiceName())
+	}
+	services.Handle("/", rest)
+
+	checker := cfg.Health
+	if checker == nil {
+		checker = grpchealth.NewStaticChecker(names...)
+	}
+	reflector := grpcreflect.NewStaticReflector(append(names, grpchealth.HealthV1ServiceName)...)
+
+	mux := http.NewServeMux()
+	handle := func(path string, handler http.Handler) { mux.Handle(path, Answers(handler)) }
+	handle(grpchealth.NewHandler(checker))
+	handle(grpcreflect.NewHandlerV1(reflector))
+	handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	mux.Handle("/", cfg.Guard(Answers(services)))
+	return withRegion(mux, string(cfg.Region), cfg.Release), nil
+}
+
+// IsInfrastructure tells whether a path is that of the health or the reflection service, which every region answers itself.
+func IsInfrastructure(path string) bool {
+	return strings.HasPrefix(path, "/"+grpchealth.HealthV1ServiceName+"/") ||
+		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") ||
+		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/")
+}
