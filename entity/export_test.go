@@ -29,3 +29,10 @@ func (e *Engine) Lanes() (live, idle int) {
 	defer e.lanes.mu.Unlock()
 	return len(e.lanes.live), len(e.lanes.idle)
 }
+
+// Closed tells whether mutations are refused by now.
+func (e *Engine) Closed() bool {
+	e.lanes.mu.Lock()
+	defer e.lanes.mu.Unlock()
+	return e.lanes.closed
+}

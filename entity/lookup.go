@@ -21,13 +21,14 @@ import (
 
 // normalise brings values that count as equal to one text: white space around is dropped, letters are case-folded (Unicode
 // "full" folding, so "STRASSE" equals "straße") and the result is in normalization form C (UAX #15). Folding can denormalise and
-// the other way round, so it is form C before and after.
+// the other way round, so it is form C before and after. The folding of x/text swaps the two cases of Cherokee letters, which
+// the lower-casing after it mends.
 func normalise(value string) string {
 	value = strings.TrimSpace(value)
 	if isASCII(value) {
 		return strings.ToLower(value)
 	}
-	return norm.NFC.String(cases.Fold().String(norm.NFC.String(value)))
+	return norm.NFC.String(strings.ToLower(cases.Fold().String(norm.NFC.String(value))))
 }
 
 func isASCII(s string) bool {

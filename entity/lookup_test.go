@@ -13,6 +13,7 @@ func TestNormalise(t *testing.T) {
 		{"jürgen@example.org", "JÜRGEN@EXAMPLE.ORG", "ju\u0308rgen@example.org"},
 		{"straße@example.org", "STRASSE@example.org"},
 		{"σίσυφος@example.org", "ΣΊΣΥΦΟΣ@example.org"},
+		{"\u13a0\u13a1", "\uab70\uab71"},                   // Cherokee
 		{"\u212belf@example.org", "\u00e5elf@example.org"}, // the Ångström sign
 	} {
 		for _, v := range same[1:] {

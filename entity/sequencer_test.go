@@ -291,10 +291,9 @@ func TestClose(t *testing.T) {
 	until(func() bool { return w.engine.Waiting(acme, lane) == 1 })
 	closed := make(chan error, 1)
 	go func() { closed <- w.engine.Close(context.Background()) }()
-	until(func() bool {
-		_, err := w.create(as(acme), user("late"))
-		return fault.Is(err, errorsv1.Reason_REASON_REGION_DRAINING)
-	})
+	until(w.engine.Closed)
+	_, err := w.create(as(acme), user("late"))
+	wantReason(t, err, errorsv1.Reason_REASON_REGION_DRAINING)
 	open()
 	if err := <-outcome; err != nil {
 		t.Errorf("a mutation that was accepted: %v", err)

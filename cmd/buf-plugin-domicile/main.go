@@ -1,5 +1,5 @@
 // Command buf-plugin-domicile is the residency check as a plugin of buf: it refuses contracts whose options would let data go
-// where its class forbids. The rules are in internal/residency/check; docs/guides and buf.yaml show how to use them.
+// where its class forbids. The rules are in internal/residency/check, and buf.yaml shows how to use them.
 //
 // Its one option is "decisions", the folder with the decision files that allow a class to be loosened, "docs/decisions" unless
 // told otherwise. It is relative to where buf runs.
@@ -60,7 +60,7 @@ func handler(rule residencycheck.Rule) func(context.Context, check.ResponseWrite
 		contract := &residencycheck.Contract{Decided: decided}
 		contract.Files, contract.Imports = split(r.FileDescriptors())
 		own, imported := split(r.AgainstFileDescriptors())
-		contract.Against = append(own, imported...)
+		contract.Against = slices.Concat(own, imported)
 		for _, f := range rule.Check(contract) {
 			at := []check.AddAnnotationOption{check.WithDescriptor(f.At), check.WithMessage(f.Text)}
 			if f.Before != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/topology"
 )
 
 // newEdge makes what answers at a region's port. local answers what is at home in the region.
@@ -47,7 +48,7 @@ func (p *Platform) servicesOf(r *region) (http.Handler, error) {
 // globalName makes what answers at the global name: the nearest edge. A process that runs all regions stands in for the CDN, too,
 // so it takes a caller's own word for where it is.
 func (p *Platform) globalName() (http.Handler, error) {
-	edges := make([]http.Handler, p.cfg.Topology.Len())
+	edges := make(map[topology.Index]http.Handler, len(p.regions))
 	for _, r := range p.regions {
 		edges[r.index] = r.edge
 	}

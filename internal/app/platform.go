@@ -75,7 +75,7 @@ func (p *Platform) start(ctx, loops context.Context) error {
 		}
 		p.regions = append(p.regions, r)
 	}
-	if err := p.openRegions(); err != nil {
+	if err := p.openRegions(ctx); err != nil {
 		return err
 	}
 	if err := p.serve(ctx); err != nil {
@@ -90,9 +90,9 @@ func (p *Platform) start(ctx, loops context.Context) error {
 }
 
 // openRegions puts the regions' components together. All directories are opened before any data, since keys travel between regions.
-func (p *Platform) openRegions() error {
+func (p *Platform) openRegions(ctx context.Context) error {
 	var err error
-	if p.tables, err = openTables(p.cfg, p.regions); err != nil {
+	if p.tables, err = openTables(ctx, p.cfg, p.regions); err != nil {
 		return err
 	}
 	for _, r := range p.regions {
@@ -190,9 +190,6 @@ func (p *Platform) Close() error {
 		errs = append(errs, p.stopListeners())
 		p.cancel()
 		p.loops.Wait()
-		if p.tables != nil {
-			errs = append(errs, p.tables.close())
-		}
 		for i := len(p.regions) - 1; i >= 0; i-- {
 			errs = append(errs, p.regions[i].close())
 		}

@@ -273,8 +273,8 @@ func carries(t types.Type, seen []types.Type) bool {
 	case *types.Map:
 		return carries(u.Key(), seen) || carries(u.Elem(), seen)
 	case *types.Struct:
-		for i := range u.NumFields() {
-			if carries(u.Field(i).Type(), seen) {
+		for f := range u.Fields() {
+			if carries(f.Type(), seen) {
 				return true
 			}
 		}

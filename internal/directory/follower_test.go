@@ -125,7 +125,9 @@ func TestFollowerBehindPruning(t *testing.T) {
 		if _, err := w.Sweep(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
-		write(tenantRecord(0, tenant("zoo", "zoo.example")))
+		for range 302 {
+			write(tenantRecord(0, tenant("zoo", "zoo.example")))
+		}
 	}
 	if _, err := w.Sweep(t.Context(), 1); err != nil {
 		t.Fatal(err)
@@ -233,18 +235,19 @@ func TestFollowerRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
+	// What is written before the feed is listened to rings no bell, so write until one has rung.
 	w := newWriter(table, control)
-	for i := range 20 {
-		r, err := w.Write(t.Context(), always(tenantRecord(0, tenant(fmt.Sprintf("t%d", i)))))
-		if err != nil {
+	for i := 0; f.Position(control) < 3; i++ {
+		if _, err := w.Write(t.Context(), always(tenantRecord(0, tenant(fmt.Sprintf("t%d", i))))); err != nil {
 			t.Fatal(err)
 		}
-		if i == 0 {
-			continue // The feed may not be listened to yet.
-		}
-		if err := f.WaitFor(t.Context(), control, ident.Seq(r.GetWseq())-1); err != nil {
-			t.Fatal(err)
-		}
+	}
+	r, err := w.Write(t.Context(), always(tenantRecord(0, tenant("last"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WaitFor(t.Context(), control, ident.Seq(r.GetWseq())); err != nil {
+		t.Fatal(err)
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {

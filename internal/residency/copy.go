@@ -32,7 +32,7 @@ func cloneValue(owner protoreflect.Message, fd protoreflect.FieldDescriptor, v p
 
 // cloneElement copies one value of fd's element type.
 func cloneElement(fd protoreflect.FieldDescriptor, v protoreflect.Value) protoreflect.Value {
-	switch fd.Kind() { //nolint:exhaustive // the other kinds are values in Go
+	switch fd.Kind() {
 	case protoreflect.MessageKind, protoreflect.GroupKind:
 		return protoreflect.ValueOfMessage(proto.Clone(v.Message().Interface()).ProtoReflect())
 	case protoreflect.BytesKind:

@@ -21,6 +21,7 @@ const maxLogDepth = 8
 // omitted stands for what a log does not show because it cannot tell what it is.
 const omitted = "[omitted]"
 
+//nolint:gochecknoglobals // constants, which reflect.TypeFor cannot be
 var (
 	messageType   = reflect.TypeFor[proto.Message]()
 	errorType     = reflect.TypeFor[error]()
@@ -28,6 +29,8 @@ var (
 )
 
 // inertTypes remembers which types can never reach a message: a pure function of the type, like plans.
+//
+//nolint:gochecknoglobals // see plans
 var inertTypes sync.Map // reflect.Type → bool
 
 // redactKnown handles the values whose type alone says what to do.
@@ -113,7 +116,7 @@ func walk(v reflect.Value, depth int) any {
 	if known, ok := walkKnown(v, depth); ok {
 		return known
 	}
-	switch v.Kind() { //nolint:exhaustive // channels, functions and the like have nothing to show
+	switch v.Kind() {
 	case reflect.Pointer:
 		return walk(v.Elem(), depth-1)
 	case reflect.Interface:
@@ -156,7 +159,7 @@ func walkKnown(v reflect.Value, depth int) (any, bool) {
 	if safe, ok := redactKnown(v.Interface()); ok {
 		return plain(safe), true
 	}
-	if valuer, ok := v.Interface().(slog.LogValuer); ok {
+	if valuer, ok := reflect.TypeAssert[slog.LogValuer](v); ok {
 		return plain(redactValue(slog.AnyValue(valuer), depth-1)), true
 	}
 	return nil, false
@@ -212,7 +215,7 @@ func reachesMessage(t reflect.Type, seen map[reflect.Type]bool) bool {
 			return true
 		}
 	}
-	switch t.Kind() { //nolint:exhaustive // the other kinds hold nothing
+	switch t.Kind() {
 	case reflect.Interface:
 		return true
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Chan:
@@ -220,8 +223,8 @@ func reachesMessage(t reflect.Type, seen map[reflect.Type]bool) bool {
 	case reflect.Map:
 		return reachesMessage(t.Key(), seen) || reachesMessage(t.Elem(), seen)
 	case reflect.Struct:
-		for i := range t.NumField() {
-			if reachesMessage(t.Field(i).Type, seen) {
+		for f := range t.Fields() {
+			if reachesMessage(f.Type, seen) {
 				return true
 			}
 		}

@@ -11,6 +11,8 @@ import (
 // plans and methodPolicies remember what the options of a descriptor say. They are package variables because descriptors are
 // process-wide and immutable: an entry is a pure function of its key, so sharing it can never be observed. Options are slow to
 // read (they are parsed anew, see ReadOptions), and every request asks.
+//
+//nolint:gochecknoglobals // see above
 var (
 	plans          sync.Map // protoreflect.MessageDescriptor → *plan
 	methodPolicies sync.Map // protoreflect.MethodDescriptor → MethodPolicy

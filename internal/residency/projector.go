@@ -18,19 +18,20 @@ type Projector struct {
 	entity, projection protoreflect.MessageDescriptor
 	keep               filter
 
-	// fields are all pairs, for messages of any Go type. values and rest are the same pairs for the generated Go types: values
-	// are plain Go fields whose assignment is a copy, rest are the others.
+	// fields are all pairs, for messages of any Go type. values, times and rest are the same pairs for the generated Go types:
+	// values are plain Go fields whose assignment is a copy, times are *timestamppb.Timestamp, rest are the others.
 	fields   []fieldPair
 	from, to reflect.Type
-	values   []valuePair
+	values   []goPair
+	times    []goPair
 	rest     []fieldPair
 }
 
 // fieldPair is a field of the entity and the same field of the projection.
 type fieldPair struct{ from, to protoreflect.FieldDescriptor }
 
-// valuePair is the same in terms of struct fields of the generated Go types.
-type valuePair struct{ from, to int }
+// goPair is the same in terms of struct fields of the generated Go types.
+type goPair struct{ from, to int }
 
 // NewProjector compiles the copy. It fails when projection is not marked projection_of, is marked as that of another entity,
 // or is not exactly the fields of the entity that its scope may hold; the residency check refuses the same in the contract.
@@ -80,11 +81,18 @@ func (p *Projector) compileValues() {
 	for _, pair := range p.fields {
 		i, ok := fromFields[pair.from.TextName()]
 		j, too := toFields[pair.to.TextName()]
-		if ok && too && isValue(pair.from) && isValue(pair.to) && from.Elem().Field(i).Type == to.Elem().Field(j).Type {
-			p.values = append(p.values, valuePair{from: i, to: j})
-			continue
+		kind := reflect.Type(nil)
+		if ok && too && from.Elem().Field(i).Type == to.Elem().Field(j).Type {
+			kind = from.Elem().Field(i).Type
 		}
-		p.rest = append(p.rest, pair)
+		switch {
+		case kind == timestampType:
+			p.times = append(p.times, goPair{from: i, to: j})
+		case kind != nil && isValue(pair.from) && isValue(pair.to):
+			p.values = append(p.values, goPair{from: i, to: j})
+		default:
+			p.rest = append(p.rest, pair)
+		}
 	}
 }
 
@@ -103,27 +111,33 @@ func (p *Projector) Project(dst, src proto.Message) {
 	}
 	pairs := p.fields
 	if reflect.TypeOf(src) == p.from && reflect.TypeOf(dst) == p.to {
-		out, in := reflect.ValueOf(dst).Elem(), reflect.ValueOf(src).Elem()
-		for _, v := range p.values {
-			out.Field(v.to).Set(in.Field(v.from))
-		}
+		p.projectGo(reflect.ValueOf(dst).Elem(), reflect.ValueOf(src).Elem())
 		pairs = p.rest
 	}
 	for _, f := range pairs {
-		if !from.Has(f.from) {
-			continue
+		if from.Has(f.from) {
+			p.keep.copyField(to, f.to, f.from, from.Get(f.from))
 		}
-		v := from.Get(f.from)
-		if f.from.Message() != nil && !f.from.IsList() && !f.from.IsMap() {
-			if t, ok := v.Message().Interface().(*timestamppb.Timestamp); ok {
-				// By far the most frequent message in an entity; made without reflection.
-				to.Set(f.to, protoreflect.ValueOfMessage((&timestamppb.Timestamp{Seconds: t.GetSeconds(), Nanos: t.GetNanos()}).ProtoReflect()))
-				continue
-			}
-		}
-		p.keep.copyField(to, f.to, f.from, v)
 	}
 }
+
+// projectGo copies the fields that need no protobuf reflection.
+func (p *Projector) projectGo(dst, src reflect.Value) {
+	for _, f := range p.values {
+		dst.Field(f.to).Set(src.Field(f.from))
+	}
+	for _, f := range p.times {
+		// The most frequent message in an entity by far. A new one, without the old one's unknown fields.
+		if t, _ := reflect.TypeAssert[*timestamppb.Timestamp](src.Field(f.from)); t != nil {
+			dst.Field(f.to).Set(reflect.ValueOf(&timestamppb.Timestamp{Seconds: t.GetSeconds(), Nanos: t.GetNanos()}))
+		}
+	}
+}
+
+// timestampType is the Go type of a timestamp field.
+//
+//nolint:gochecknoglobals // a constant, which reflect.TypeFor cannot be
+var timestampType = reflect.TypeFor[*timestamppb.Timestamp]()
 
 // generatedType returns the Go type that generated code has for a message, if it is linked in.
 func generatedType(md protoreflect.MessageDescriptor) (reflect.Type, bool) {

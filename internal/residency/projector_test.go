@@ -65,29 +65,32 @@ func TestProjectionHoldsNothingMore(t *testing.T) {
 		{&testpb.Shapes{}, &testpb.ShapesSummary{}},
 	}
 	for _, pair := range pairs {
-		t.Run(string(pair.projection.ProtoReflect().Descriptor().Name()), rapid.MakeCheck(func(t *rapid.T) {
-			entity := random{t: t, unknown: true}.message(pair.entity)
-			p := projector(t, pair.entity, pair.projection)
-			generated := pair.projection.ProtoReflect().New().Interface()
-			p.Project(generated, entity)
-			raw := marshal(t, generated)
-			if leaks(string(raw)) {
-				t.Fatalf("the projection holds more than GLOBAL: %q", raw)
-			}
-			clear, _ := residency.Split(entity)
-			want := pair.projection.ProtoReflect().New().Interface()
-			if err := proto.Unmarshal(marshal(t, clear), want); err != nil {
-				t.Fatal(err)
-			}
-			if !proto.Equal(want, generated) {
-				t.Fatalf("projection (-want +got):\n%s", cmp.Diff(want, generated, protocmp.Transform()))
-			}
-			dynamic := dynamicpb.NewMessage(pair.projection.ProtoReflect().Descriptor())
-			p.Project(dynamic, entity)
-			if !proto.Equal(want, dynamic) {
-				t.Fatalf("dynamic projection (-want +got):\n%s", cmp.Diff(want, dynamic, protocmp.Transform()))
-			}
-		}))
+		t.Run(string(pair.projection.ProtoReflect().Descriptor().Name()), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(t *rapid.T) {
+				entity := random{t: t, unknown: true}.message(pair.entity)
+				p := projector(t, pair.entity, pair.projection)
+				generated := pair.projection.ProtoReflect().New().Interface()
+				p.Project(generated, entity)
+				raw := marshal(t, generated)
+				if leaks(string(raw)) {
+					t.Fatalf("the projection holds more than GLOBAL: %q", raw)
+				}
+				open, _ := residency.Split(entity)
+				want := pair.projection.ProtoReflect().New().Interface()
+				if err := proto.Unmarshal(marshal(t, open), want); err != nil {
+					t.Fatal(err)
+				}
+				if !proto.Equal(want, generated) {
+					t.Fatalf("projection (-want +got):\n%s", cmp.Diff(want, generated, protocmp.Transform()))
+				}
+				dynamic := dynamicpb.NewMessage(pair.projection.ProtoReflect().Descriptor())
+				p.Project(dynamic, entity)
+				if !proto.Equal(want, dynamic) {
+					t.Fatalf("dynamic projection (-want +got):\n%s", cmp.Diff(want, dynamic, protocmp.Transform()))
+				}
+			})
+		})
 	}
 }
 

@@ -78,7 +78,7 @@ func redactField(fd protoreflect.FieldDescriptor, v protoreflect.Value) slog.Val
 }
 
 func redactElement(fd protoreflect.FieldDescriptor, v protoreflect.Value) slog.Value {
-	switch fd.Kind() { //nolint:exhaustive // the other kinds print as they are
+	switch fd.Kind() {
 	case protoreflect.MessageKind, protoreflect.GroupKind:
 		return redactMessage(v.Message(), IsLeaf(v.Message().Descriptor()))
 	case protoreflect.EnumKind:

@@ -7,18 +7,18 @@ import (
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 )
 
-// Split takes a message apart into what may lie in the open and what must be sealed: clear has the GLOBAL fields, guarded has
+// Split takes a message apart into what may lie in the open and what must be sealed: open has the GLOBAL fields, guarded has
 // all others and all unknown fields. Both are new messages of m's type that share nothing with m, and Merge makes m of them
 // again. A message-typed field that is not GLOBAL is guarded whole; one that is GLOBAL is itself split.
-func Split(m proto.Message) (clear, guarded proto.Message) {
+func Split(m proto.Message) (open, guarded proto.Message) {
 	src := m.ProtoReflect()
-	open, shut := src.New(), src.New()
-	split(src, open, shut)
-	return open.Interface(), shut.Interface()
+	a, b := src.New(), src.New()
+	split(src, a, b)
+	return a.Interface(), b.Interface()
 }
 
-// split copies src's parts into clear and guarded, which are empty, and tells whether guarded got any.
-func split(src, clear, guarded protoreflect.Message) bool {
+// split copies src's parts into open and guarded, which are empty, and tells whether guarded got any.
+func split(src, open, guarded protoreflect.Message) bool {
 	p := planOf(src.Descriptor())
 	leaf := IsLeaf(src.Descriptor())
 	held := false
@@ -28,18 +28,18 @@ func split(src, clear, guarded protoreflect.Message) bool {
 			guarded.Set(fd, cloneValue(guarded, fd, v))
 			held = true
 		case Element(fd) == nil:
-			clear.Set(fd, cloneValue(clear, fd, v))
+			open.Set(fd, cloneValue(open, fd, v))
 		case fd.IsList():
-			held = splitList(fd, v.List(), clear, guarded) || held
+			held = splitList(fd, v.List(), open, guarded) || held
 		case fd.IsMap():
-			held = splitMap(fd, v.Map(), clear, guarded) || held
+			held = splitMap(fd, v.Map(), open, guarded) || held
 		default:
-			open, shut := clear.NewField(fd), guarded.NewField(fd)
-			if split(v.Message(), open.Message(), shut.Message()) {
-				guarded.Set(fd, shut)
+			shown, hidden := open.NewField(fd), guarded.NewField(fd)
+			if split(v.Message(), shown.Message(), hidden.Message()) {
+				guarded.Set(fd, hidden)
 				held = true
 			}
-			clear.Set(fd, open)
+			open.Set(fd, shown)
 		}
 		return true
 	})
@@ -50,42 +50,42 @@ func split(src, clear, guarded protoreflect.Message) bool {
 	return held
 }
 
-// splitList splits each element. When one has a guarded part, the guarded list has as many elements as the clear one, so that
+// splitList splits each element. When one has a guarded part, the guarded list has as many elements as the open one, so that
 // Merge can pair them.
-func splitList(fd protoreflect.FieldDescriptor, src protoreflect.List, clear, guarded protoreflect.Message) bool {
-	open, shut := clear.Mutable(fd).List(), guarded.NewField(fd)
+func splitList(fd protoreflect.FieldDescriptor, src protoreflect.List, open, guarded protoreflect.Message) bool {
+	shown, hidden := open.Mutable(fd).List(), guarded.NewField(fd)
 	held := false
 	for i := range src.Len() {
-		part := shut.List().AppendMutable().Message()
-		held = split(src.Get(i).Message(), open.AppendMutable().Message(), part) || held
+		part := hidden.List().AppendMutable().Message()
+		held = split(src.Get(i).Message(), shown.AppendMutable().Message(), part) || held
 	}
 	if held {
-		guarded.Set(fd, shut)
+		guarded.Set(fd, hidden)
 	}
 	return held
 }
 
 // splitMap splits each value; the guarded map has the keys whose values have a guarded part.
-func splitMap(fd protoreflect.FieldDescriptor, src protoreflect.Map, clear, guarded protoreflect.Message) bool {
-	open, shut := clear.Mutable(fd).Map(), guarded.NewField(fd)
+func splitMap(fd protoreflect.FieldDescriptor, src protoreflect.Map, open, guarded protoreflect.Message) bool {
+	shown, hidden := open.Mutable(fd).Map(), guarded.NewField(fd)
 	src.Range(func(k protoreflect.MapKey, v protoreflect.Value) bool {
-		part := shut.Map().NewValue()
-		if split(v.Message(), open.Mutable(k).Message(), part.Message()) {
-			shut.Map().Set(k, part)
+		part := hidden.Map().NewValue()
+		if split(v.Message(), shown.Mutable(k).Message(), part.Message()) {
+			hidden.Map().Set(k, part)
 		}
 		return true
 	})
-	if shut.Map().Len() == 0 {
+	if hidden.Map().Len() == 0 {
 		return false
 	}
-	guarded.Set(fd, shut)
+	guarded.Set(fd, hidden)
 	return true
 }
 
 // Merge makes one message of the two that Split made. The result is new. It does not ask for classes: parts that were split
 // under the classes of another release come together as well.
-func Merge(clear, guarded proto.Message) proto.Message {
-	m := proto.Clone(clear)
+func Merge(open, guarded proto.Message) proto.Message {
+	m := proto.Clone(open)
 	merge(m.ProtoReflect(), guarded.ProtoReflect())
 	return m
 }

@@ -24,11 +24,11 @@ func TestSplitByClass(t *testing.T) {
 	}
 	user.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 900, protowire.VarintType), 7))
 
-	clear, guarded := residency.Split(user)
+	open, guarded := residency.Split(user)
 
-	wantClear := &profilev1.User{Id: "usr_1", Handle: "ada", Locale: "en-GB", CreateTime: user.GetCreateTime(), Role: profilev1.Role_ROLE_ADMIN}
-	if diff := cmp.Diff(wantClear, clear, protocmp.Transform()); diff != "" {
-		t.Errorf("clear (-want +got):\n%s", diff)
+	wantOpen := &profilev1.User{Id: "usr_1", Handle: "ada", Locale: "en-GB", CreateTime: user.GetCreateTime(), Role: profilev1.Role_ROLE_ADMIN}
+	if diff := cmp.Diff(wantOpen, open, protocmp.Transform()); diff != "" {
+		t.Errorf("open (-want +got):\n%s", diff)
 	}
 	wantGuarded := &profilev1.User{GivenName: "Ada", Email: "ada@example.test", RegulatedNote: "note", PostalAddress: user.GetPostalAddress()}
 	wantGuarded.ProtoReflect().SetUnknown(user.ProtoReflect().GetUnknown())
@@ -47,15 +47,15 @@ func TestSplitInnerClasses(t *testing.T) {
 		PartByKey:  map[string]*testpb.Part{"a": {Label: "open"}, "b": {Matter: "shut"}},
 		Choice:     &testpb.Shapes_PartChoice{PartChoice: &testpb.Part{Unclassified: "shut"}},
 	}
-	clear, guarded := residency.Split(m)
-	wantClear := &testpb.Shapes{
+	open, guarded := residency.Split(m)
+	wantOpen := &testpb.Shapes{
 		Part:      &testpb.Part{Label: "open", Child: &testpb.Part{Label: "open"}},
 		Parts:     []*testpb.Part{{Label: "open"}, {}, {}},
 		PartByKey: map[string]*testpb.Part{"a": {Label: "open"}, "b": {}},
 		Choice:    &testpb.Shapes_PartChoice{PartChoice: &testpb.Part{}},
 	}
-	if diff := cmp.Diff(wantClear, clear, protocmp.Transform()); diff != "" {
-		t.Errorf("clear (-want +got):\n%s", diff)
+	if diff := cmp.Diff(wantOpen, open, protocmp.Transform()); diff != "" {
+		t.Errorf("open (-want +got):\n%s", diff)
 	}
 	wantGuarded := &testpb.Shapes{
 		Part:       &testpb.Part{Person: "shut", Child: &testpb.Part{Secret: "shut"}},
@@ -69,27 +69,30 @@ func TestSplitInnerClasses(t *testing.T) {
 	}
 }
 
-// Split and Merge are inverse for any message, also after both parts went through the store, and clear holds nothing above
+// Split and Merge are inverse for any message, also after both parts went through the store, and the open part holds nothing above
 // GLOBAL.
 func TestSplitMergeRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, of := range []proto.Message{&profilev1.User{}, &testpb.Shapes{}, &profilev1.ListUsersResponse{}} {
-		t.Run(string(of.ProtoReflect().Descriptor().Name()), rapid.MakeCheck(func(t *rapid.T) {
-			m := random{t: t, unknown: true}.message(of)
-			before := proto.Clone(m)
-			clear, guarded := residency.Split(m)
-			open := marshal(t, clear)
-			if leaks(string(open)) {
-				t.Fatalf("clear holds more than GLOBAL fields: %q", open)
-			}
-			got := residency.Merge(unmarshal(t, of, open), unmarshal(t, of, marshal(t, guarded)))
-			if !proto.Equal(m, got) {
-				t.Fatalf("merged is not what was split (-want +got):\n%s", cmp.Diff(m, got, protocmp.Transform()))
-			}
-			if !proto.Equal(before, m) {
-				t.Fatal("Split changed its argument")
-			}
-		}))
+		t.Run(string(of.ProtoReflect().Descriptor().Name()), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(t *rapid.T) {
+				m := random{t: t, unknown: true}.message(of)
+				before := proto.Clone(m)
+				open, guarded := residency.Split(m)
+				raw := marshal(t, open)
+				if leaks(string(raw)) {
+					t.Fatalf("the open part holds more than GLOBAL fields: %q", raw)
+				}
+				got := residency.Merge(unmarshal(t, of, raw), unmarshal(t, of, marshal(t, guarded)))
+				if !proto.Equal(m, got) {
+					t.Fatalf("merged is not what was split (-want +got):\n%s", cmp.Diff(m, got, protocmp.Transform()))
+				}
+				if !proto.Equal(before, m) {
+					t.Fatal("Split changed its argument")
+				}
+			})
+		})
 	}
 }
 
@@ -97,13 +100,13 @@ func TestSplitMergeRoundTrip(t *testing.T) {
 // the reverse.
 func TestMergeAcrossReleases(t *testing.T) {
 	t.Parallel()
-	clear := &testpb.Shapes{Id: "1", Names: []string{"was GLOBAL"}, HiddenPart: &testpb.Part{Label: "was GLOBAL"}}
+	open := &testpb.Shapes{Id: "1", Names: []string{"was GLOBAL"}, HiddenPart: &testpb.Part{Label: "was GLOBAL"}}
 	guarded := &testpb.Shapes{Tags: []string{"was PII"}, Parts: []*testpb.Part{{Label: "was PII"}}}
 	want := &testpb.Shapes{
 		Id: "1", Names: []string{"was GLOBAL"}, HiddenPart: &testpb.Part{Label: "was GLOBAL"}, Tags: []string{"was PII"},
 		Parts: []*testpb.Part{{Label: "was PII"}},
 	}
-	if diff := cmp.Diff(want, residency.Merge(clear, guarded), protocmp.Transform()); diff != "" {
+	if diff := cmp.Diff(want, residency.Merge(open, guarded), protocmp.Transform()); diff != "" {
 		t.Errorf("merged (-want +got):\n%s", diff)
 	}
 }
@@ -112,10 +115,10 @@ func TestMergeAcrossReleases(t *testing.T) {
 func TestSplitSharesNothing(t *testing.T) {
 	t.Parallel()
 	m := &testpb.Shapes{Blob: []byte("a"), HiddenBlob: []byte("b"), HiddenPart: &testpb.Part{Label: "c"}, BytesByNumber: map[int32][]byte{1: []byte("d")}}
-	clear, guarded := residency.Split(m)
+	open, guarded := residency.Split(m)
 	m.Blob[0], m.HiddenBlob[0], m.HiddenPart.Label, m.BytesByNumber[1][0] = 'x', 'x', "x", 'x'
 	want := &testpb.Shapes{Blob: []byte("a"), HiddenBlob: []byte("b"), HiddenPart: &testpb.Part{Label: "c"}, BytesByNumber: map[int32][]byte{1: []byte("d")}}
-	if diff := cmp.Diff(want, residency.Merge(clear, guarded), protocmp.Transform()); diff != "" {
+	if diff := cmp.Diff(want, residency.Merge(open, guarded), protocmp.Transform()); diff != "" {
 		t.Errorf("after the message was changed (-want +got):\n%s", diff)
 	}
 }

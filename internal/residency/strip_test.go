@@ -22,7 +22,7 @@ func unknownField() []byte {
 func TestStrip(t *testing.T) {
 	t.Parallel()
 	answer := &tenancyv1.CreateApiKeyResponse{ApiKey: &tenancyv1.ApiKey{Id: "k1"}, Secret: "dk_acme_k1_s"}
-	answer.ApiKey.ProtoReflect().SetUnknown(unknownField())
+	answer.GetApiKey().ProtoReflect().SetUnknown(unknownField())
 	want := &tenancyv1.CreateApiKeyResponse{ApiKey: &tenancyv1.ApiKey{Id: "k1"}}
 	if diff := cmp.Diff(want, residency.Strip(answer, secret), protocmp.Transform()); diff != "" {
 		t.Errorf("stripped answer (-want +got):\n%s", diff)

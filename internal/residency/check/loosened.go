@@ -29,7 +29,8 @@ func classKept(c *Contract) []Finding {
 				continue
 			}
 			found = append(found, Finding{At: fd, Before: was, Text: fmt.Sprintf(
-				"field %q was %s in the last release and is %s now; tenants were promised the former. To loosen it, write the decision docs/decisions/NNNN-loosen-%s.md",
+				"field %q was %s in the last release and is %s now; tenants were promised the former. "+
+					"To loosen it, write the decision docs/decisions/NNNN-loosen-%s.md",
 				fd.FullName(), residency.Label(residency.ClassOf(was)), residency.Label(residency.ClassOf(fd)), fd.FullName())})
 		}
 	}

@@ -55,6 +55,9 @@ var StreamDescriptor = sync.OnceValue(func() protoreflect.ServiceDescriptor {
 	if err != nil {
 		panic(fmt.Sprintf("describing the stream service: %v", err)) //nolint:forbidigo // constant input
 	}
+	if err := protoregistry.GlobalFiles.RegisterFile(file); err != nil {
+		panic(fmt.Sprintf("registering the stream service: %v", err)) //nolint:forbidigo // once
+	}
 	return file.Services().Get(0)
 })
 

@@ -97,8 +97,10 @@ type DB struct {
 	sweeping sync.WaitGroup
 
 	// closing is held to read by everyone who is inside the engine.
-	closing sync.RWMutex
-	closed  bool
+	closing   sync.RWMutex
+	closed    bool
+	closeOnce sync.Once
+	closeErr  error
 
 	mu     sync.Mutex
 	tables map[string]*table
@@ -165,12 +167,13 @@ func (db *DB) Table(name string) store.Store {
 // afterwards. After a fatal error of the engine the directory stays locked until the process ends, for the engine may not be
 // still; Close returns that error.
 func (db *DB) Close() error {
+	db.closeOnce.Do(func() { db.closeErr = db.close() })
+	return db.closeErr
+}
+
+func (db *DB) close() error {
 	db.committer.close()
 	db.closing.Lock()
-	if db.closed {
-		db.closing.Unlock()
-		return nil
-	}
 	db.closed = true
 	db.closing.Unlock()
 	close(db.stop)

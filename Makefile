@@ -1,0 +1,88 @@
+# make help shows what there is. dev, tour, build and test need Go alone; generate, lint and check build their tools from tools/.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+GO        ?= go
+BUF       := $(GO) tool -modfile=tools/go.mod buf
+LINTER    := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
+DATA      ?= .domicile
+PORT      ?= 8080
+PACKAGES  ?= ./...
+FUZZTIME  ?= 30s
+BENCHTIME ?= 1s
+
+# The race detector needs a C compiler on Linux; a machine without one tests without it.
+RACE := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
+
+.PHONY: help dev tour build test test-short test-contract lint generate check check-generated check-breaking check-modules bench fuzz clean
+
+help: ## show this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+dev: ## six regions in one process, with demonstration tenants (PORT=8080, DATA=.domicile)
+	$(GO) run ./cmd/domicile dev --data $(DATA) --port-base $(PORT)
+
+tour: ## a narrated script against a running dev; starts one if there is none
+	$(GO) run ./cmd/domicile tour --data $(DATA) --port-base $(PORT)
+
+build: ## bin/domicile
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/domicile ./cmd/domicile
+
+test: ## all tests, with the race detector where there is a C compiler
+	$(GO) test $(RACE) -shuffle=on -timeout 15m $(PACKAGES)
+
+test-short: ## the tests that take seconds
+	$(GO) test -short $(PACKAGES)
+
+test-contract: ## other programs as clients: grpcurl, buf curl, the Connect conformance suite
+	$(if $(wildcard test/contract/*.go),$(GO) test -tags contract -count=1 -timeout 20m ./test/contract/...,@echo "there is no test/contract")
+
+lint: ## golangci-lint with everything on, and buf lint with the residency check
+	$(LINTER) run $(PACKAGES)
+	$(BUF) lint
+
+generate: ## what is made from proto/: gen/, the messages of tests, docs/errors.md
+	$(BUF) generate
+	$(BUF) generate --template internal/residency/internal/testpb/buf.gen.yaml
+	$(GO) run ./internal/errordoc
+
+check: check-generated check-breaking check-modules lint ## all that a change must pass besides the tests
+	@unformatted="$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l)"; \
+	if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) test -count=1 ./internal/archtest
+
+check-generated: # what is generated is what the contracts say now
+	@tmp="$$(mktemp -d)"; trap 'rm -rf "$$tmp"' EXIT; \
+	echo "generating anew, to compare"; \
+	$(BUF) generate -o "$$tmp"; \
+	$(BUF) generate --template internal/residency/internal/testpb/buf.gen.yaml -o "$$tmp"; \
+	$(GO) run ./internal/errordoc -o "$$tmp/errors.md"; \
+	diff -r gen "$$tmp/gen" && \
+	diff internal/residency/internal/testpb/testpb.pb.go "$$tmp/internal/residency/internal/testpb/testpb.pb.go" && \
+	diff docs/errors.md "$$tmp/errors.md" || { echo "run: make generate"; exit 1; }
+
+check-breaking: # no contract is broken, and no class loosened, since the parent commit and since the last release
+	@if git cat-file -e HEAD~1:buf.yaml 2>/dev/null; then \
+		echo "buf breaking against the parent commit"; $(BUF) breaking --against '.git#ref=HEAD~1'; \
+	else echo "buf breaking: skipped, HEAD has no parent with contracts here"; fi
+	@tag="$$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null || true)"; \
+	if [ -n "$$tag" ]; then echo "buf breaking against $$tag"; $(BUF) breaking --against ".git#tag=$$tag"; fi
+
+check-modules: # go.mod and go.sum say what the code needs, and the modules are what they were
+	@for dir in . tools tools/lint; do echo "go mod tidy -diff in $$dir"; (cd "$$dir" && $(GO) mod tidy -diff); done
+	$(GO) mod verify
+
+bench: ## benchmarks of all packages, with allocations (BENCHTIME=1s)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m $(PACKAGES)
+
+fuzz: ## each fuzz target for a while (FUZZTIME=30s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | while IFS=: read -r file func; do \
+		echo "== $$(dirname "$$file") $${func#func }"; \
+		$(GO) test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+	done
+
+clean: ## remove bin/, coverage and the data of make dev
+	rm -rf bin coverage $(DATA)

@@ -1,0 +1,177 @@
+package rpc_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
+	"github.com/domicile-api/domicile/gen/domicile/profile/v1/profilev1connect"
+	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/store"
+)
+
+var discard = slog.New(slog.DiscardHandler)
+
+func newAny(typeName string, value []byte) *anypb.Any {
+	return &anypb.Any{TypeUrl: "type.googleapis.com/" + typeName, Value: value}
+}
+
+// The table of the design: what each reason means over HTTP.
+var statuses = map[string]int{
+	"WRONG_REGION": 421, "TENANT_UNKNOWN": 404, "TENANT_MISMATCH": 400, "MISROUTED": 421, "STALE_EPOCH": 421,
+	"REGION_UNAVAILABLE": 503, "NO_LAWFUL_REGION": 503, "REGION_DRAINING": 503, "VERSION_UNAVAILABLE": 404, "RATE_LIMITED": 429,
+	"STORAGE_FULL": 503, "OVERLOADED": 503, "INVALID_ARGUMENT": 400, "CREDENTIAL_MISSING": 401, "CREDENTIAL_INVALID": 401,
+	"PERMISSION_DENIED": 403, "NOT_FOUND": 404, "ALREADY_EXISTS": 409, "ETAG_MISMATCH": 412, "IDEMPOTENCY_MISMATCH": 422,
+	"OUTCOME_UNKNOWN": 409, "WRITE_LOST": 409, "TOKEN_INVALID": 400, "TOO_LARGE": 413, "DEADLINE_EXCEEDED": 504, "UNSUPPORTED": 415,
+	"INTERNAL": 500,
+}
+
+func TestEachReasonHasItsStatus(t *testing.T) {
+	t.Parallel()
+	got := make(map[string]int)
+	for number := range errorsv1.Reason_name {
+		if number != 0 {
+			got[rpc.ReasonName(errorsv1.Reason(number))] = rpc.HTTPStatus(errorsv1.Reason(number))
+		}
+	}
+	if diff := cmp.Diff(statuses, got); diff != "" {
+		t.Errorf("statuses (-want +got):\n%s", diff)
+	}
+}
+
+// One failure has one reason, message and metadata in each protocol, and the reason decides the HTTP status where HTTP has one.
+func TestErrorsHaveOneShape(t *testing.T) {
+	t.Parallel()
+	r := newRegion(t, regionConfig{})
+	var reason errorsv1.Reason
+	r.profiles.OnCall = func(context.Context, proto.Message) error {
+		f := fault.New(reason, "100 %% as it is").With("home_region", "eu-central-1")
+		f.RetryAfter = 1500 * time.Millisecond
+		f.Violations = []fault.Violation{{Field: "user.email", Rule: "string.email", Message: "must be an e-mail address"}}
+		f.Cause = errors.New("canary-cause")
+		return f
+	}
+	for number := range errorsv1.Reason_name {
+		if number == 0 {
+			continue
+		}
+		reason = errorsv1.Reason(number)
+		name := rpc.ReasonName(reason)
+		for _, w := range wires(profilev1connect.ProfileServiceGetUserProcedure, "/v1/users/usr_1") {
+			method, body := http.MethodPost, []byte(nil)
+			if w.body == nil {
+				method = http.MethodGet
+			} else {
+				body = w.body(t, &profilev1.GetUserRequest{Id: "usr_1"})
+			}
+			got := exchange(t, w.client(t), r.request(t, method, w.path, w.contentType, bytes.NewReader(body)))
+			status := statuses[name]
+			if strings.HasPrefix(w.name, "gRPC") {
+				status = http.StatusOK
+			}
+			want := failure{
+				Status: status, Reason: name, Message: "100 % as it is", Metadata: map[string]string{"home_region": "eu-central-1"},
+				Violations: []string{"user.email string.email"},
+			}
+			opts := cmp.FilterPath(func(p cmp.Path) bool {
+				field := p.Last().String()
+				return field == ".Code" || field == ".Header" || field == ".Body"
+			}, cmp.Ignore())
+			if diff := cmp.Diff(want, got, opts); diff != "" {
+				t.Errorf("%s over %s (-want +got):\n%s", name, w.name, diff)
+			}
+			if strings.Contains(got.Body, "canary") {
+				t.Errorf("%s over %s: the cause was sent: %s", name, w.name, got.Body)
+			}
+			if status != http.StatusOK && (got.Header.Get("Retry-After") != "2" || got.Header.Get("Domicile-Home") != "eu-central-1" ||
+				got.Header.Get("Cache-Control") != "no-store") {
+				t.Errorf("%s over %s: headers %v", name, w.name, got.Header)
+			}
+			if challenge := got.Header.Get("Www-Authenticate"); status == http.StatusUnauthorized && challenge == "" {
+				t.Errorf("%s over %s: Www-Authenticate %q", name, w.name, challenge)
+			}
+		}
+	}
+}
+
+func TestToFault(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		err  error
+		want errorsv1.Reason
+	}{
+		{"a fault inside", fmt.Errorf("doing: %w", fault.New(errorsv1.Reason_REASON_NOT_FOUND, "x")), errorsv1.Reason_REASON_NOT_FOUND},
+		{"a fault without a reason", &fault.Error{}, errorsv1.Reason_REASON_INTERNAL},
+		{"a full store", fmt.Errorf("committing: %w", store.ErrFull), errorsv1.Reason_REASON_STORAGE_FULL},
+		{"a large item", fmt.Errorf("committing: %w", store.ErrTooLarge), errorsv1.Reason_REASON_TOO_LARGE},
+		{"a deadline", fmt.Errorf("waiting: %w", context.DeadlineExceeded), errorsv1.Reason_REASON_DEADLINE_EXCEEDED},
+		{"a cancellation", context.Canceled, errorsv1.Reason_REASON_DEADLINE_EXCEEDED},
+		{"a body over the limit", &http.MaxBytesError{Limit: 3}, errorsv1.Reason_REASON_TOO_LARGE},
+		{"a handler's code", connect.NewError(connect.CodeNotFound, errors.New("canary")), errorsv1.Reason_REASON_NOT_FOUND},
+		{"our own error, back", rpc.ToConnect(fault.New(errorsv1.Reason_REASON_WRITE_LOST, "x")), errorsv1.Reason_REASON_WRITE_LOST},
+		{"anything else", errors.New("canary"), errorsv1.Reason_REASON_INTERNAL},
+	} {
+		got := rpc.ToFault(tt.err)
+		if got.Reason != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got.Reason, tt.want)
+		}
+		if strings.Contains(rpc.ToConnect(tt.err).Message(), "canary") {
+			t.Errorf("%s: the text is sent", tt.name)
+		}
+	}
+}
+
+// What is internal is logged once with its cause, and a panic without what was thrown.
+func TestInternalErrorsAreLoggedAndNotSent(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func() error{
+		"error":         func() error { return errors.New("cause-of-it") },
+		"panic":         func() error { panic("canary@example.com") },
+		"runtime panic": func() error { var users map[string]int; users["canary"] = 1; return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			r := newRegion(t, regionConfig{rpc: func(cfg *rpc.Config) { cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil)) }})
+			r.profiles.OnCall = func(context.Context, proto.Message) error { return fail() }
+			for _, w := range wires(profilev1connect.ProfileServiceGetUserProcedure, "/v1/users/usr_1") {
+				if w.body == nil {
+					continue
+				}
+				log.Reset()
+				got := exchange(t, w.client(t), r.request(t, http.MethodPost, w.path, w.contentType,
+					bytes.NewReader(w.body(t, &profilev1.GetUserRequest{Id: "usr_1"}))))
+				if got.Reason != "INTERNAL" || got.Message != "an internal error" {
+					t.Errorf("%s: %+v", w.name, got)
+				}
+				if n := strings.Count(log.String(), "internal error"); n != 1 {
+					t.Errorf("%s: %d lines: %s", w.name, n, log.String())
+				}
+				if strings.Contains(log.String()+got.Body, "canary") {
+					t.Errorf("%s: what was thrown came out: %s", w.name, log.String())
+				}
+				if name == "error" != strings.Contains(log.String(), "cause-of-it") {
+					t.Errorf("%s: cause in the log: %s", w.name, log.String())
+				}
+				if strings.Contains(name, "panic") && !strings.Contains(log.String(), "errors_test.go") {
+					t.Errorf("%s: no stack in the log: %s", w.name, log.String())
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,38 @@
+package rpc
+
+import (
+	"errors"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+// DecodeJSON returns the text of the error of Connect's JSON codec.
+func DecodeJSON(body []byte, m proto.Message) string { return textOf(strictJSON{codecJSON}.Unmarshal(body, m)) }
+
+// DecodeProto returns the text of the error of the binary codec.
+func DecodeProto(body []byte, m proto.Message) string { return textOf(droppingProto{}.Unmarshal(body, m)) }
+
+// DecodeREST returns the text of the error of the REST codec.
+func DecodeREST(body []byte, m proto.Message) string {
+	return textOf(newRESTCodec(protoregistry.GlobalTypes).Unmarshal(body, m))
+}
+
+func textOf(err error) string {
+	var coded *connect.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &coded):
+		return coded.Message()
+	default:
+		return err.Error()
+	}
+}
+
+// IsOwnText tells whether a text is wholly a decodeError's.
+func IsOwnText(text string) bool {
+	at := ownText.FindStringIndex(text)
+	return at != nil && at[0] == 0 && at[1] == len(text)
+}
