@@ -187,6 +187,10 @@ func TestCrashesLoseNothingAcknowledged(t *testing.T) {
 		m := &machine{t: rt, tb: t, wrapper: wrapper, fs: vfs.NewCrashableMem()}
 		m.open()
 		defer m.close()
-		rt.Repeat(map[string]func(*rapid.T){"burst": m.Burst, "crash": m.Crash, "restart": m.Restart, "": m.Check})
+		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
+			step := rapid.SampledFrom([]func(*rapid.T){m.Burst, m.Crash, m.Crash, m.Restart}).Draw(rt, "step")
+			step(rt)
+			m.Check(rt)
+		}
 	})
 }

@@ -41,7 +41,8 @@ var registerModel = porcupine.NondeterministicModel{
 			}
 			return nil
 		case out.unknown:
-			// It may have taken effect; its etag is then whatever is read next.
+			// It may have taken effect; its etag is then whatever is read next. In this test it has done so before it returned, if
+			// at all: a commit whose answer is lost is not on its way any more.
 			if holds {
 				return []any{s, register{value: in.write}}
 			}
@@ -71,7 +72,7 @@ func TestAnEntityIsLinearizable(t *testing.T) {
 	for i := range 200 {
 		f.plan = append(f.plan, []fate{fine, fine, lostBefore, lostAfter, fine, lostBefore, lostBefore, fine, lostAfter, lostAfter}[i%10])
 	}
-	const clients, steps = 6, 20
+	const clients, steps = 5, 14
 	var mu sync.Mutex
 	var history []porcupine.Operation
 	var group sync.WaitGroup
@@ -98,12 +99,6 @@ func TestAnEntityIsLinearizable(t *testing.T) {
 		})
 	}
 	group.Wait()
-	end := time.Since(begin).Nanoseconds()
-	for i := range history {
-		if history[i].Output.(seen).unknown {
-			history[i].Return = end // it may take effect at any later time
-		}
-	}
 	if !porcupine.CheckOperations(registerModel.ToModel(), history) {
 		t.Error("no order of the writes explains what was read")
 	}

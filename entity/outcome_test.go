@@ -13,6 +13,7 @@ import (
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
 	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -88,8 +89,11 @@ func TestOutcomesThatStayUnknown(t *testing.T) {
 // However commits and their answers are lost, what was acknowledged is there and nothing is there twice or by halves.
 func TestNothingIsLostOrDoubledByLostAnswers(t *testing.T) {
 	t.Parallel()
+	w, f := unreliable(t, 4)
+	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		w, f := unreliable(t, 4)
+		run++
+		tenant := ident.TenantID(fmt.Sprint("tenant-", run))
 		fates := rapid.SliceOfN(rapid.SampledFrom([]fate{fine, fine, lostBefore, lostAfter}), 0, 40).Draw(rt, "fates")
 		f.plan = fates
 		var group sync.WaitGroup
@@ -97,7 +101,7 @@ func TestNothingIsLostOrDoubledByLostAnswers(t *testing.T) {
 		acknowledged := map[string]bool{}
 		for i := range rapid.IntRange(1, 24).Draw(rt, "writers") {
 			group.Go(func() {
-				ctx, c := keyed(acme, fmt.Sprint(i), "r")
+				ctx, c := keyed(tenant, fmt.Sprint(i), "r")
 				made, err := answered(ctx, w.records, c, &profilev1.User{}, w.creating(user(fmt.Sprint(i))))
 				mu.Lock()
 				defer mu.Unlock()
@@ -109,7 +113,7 @@ func TestNothingIsLostOrDoubledByLostAnswers(t *testing.T) {
 			})
 		}
 		group.Wait()
-		rows := read(rt, w.table, acme)
+		rows := read(rt, w.table, tenant)
 		rows.audit(rt)
 		for id := range acknowledged {
 			if _, ok := rows.entities[id]; !ok {

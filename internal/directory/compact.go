@@ -3,124 +3,158 @@ package directory
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"strings"
+	"iter"
 	"sync/atomic"
 )
 
-// compactMap maps short keys to short values in few bytes: about 8 more than key and value together. Readers take no lock and
+// compactMap maps short keys to short values in few bytes: about 10 more than key and value together. Readers take no lock and
 // allocate nothing; what they get points into memory that never changes. Writers are serialized by the owner.
 //
-// It is a fixed number of shards. A shard is immutable: its entries one after another in one string, and an open-addressing
-// table (linear probing, 3/4 full) of 4-byte slots that point into it. A write builds the shards it touches anew and swaps
-// them in. Entries are replaced, never removed. Hashes are seeded, so that no one outside can choose names that collide.
+// It is a hash table of buckets of a few entries each. A bucket is one string, its entries one after another, so that a
+// look-up in a map far larger than the processor's caches waits for memory twice: for the bucket's header, and for the bucket.
+// Buckets are never changed, nor are segments, which hold the headers of some: a write makes a bucket and its segment anew and
+// swaps the segment in. Entries are replaced, never removed. Hashes are seeded, so that no one outside can choose names that
+// collide.
 type compactMap struct {
-	seed   maphash.Seed
-	shards [shardCount]atomic.Pointer[shard]
-	count  atomic.Int64
+	seed    maphash.Seed
+	buckets bucketTable
+	count   int
 }
 
 const (
-	shardBits  = 12
-	shardCount = 1 << shardBits
-	// placeBits of a hash choose where in its shard an entry's probing begins.
-	placeBits = 32 - shardBits
-	placeMask = 1<<placeBits - 1
-	// A slot is an offset, plus one, and tagBits of the hash that spare most comparisons. 0 is a free slot.
-	tagBits    = 8
-	offsetBits = 32 - tagBits
-	offsetMask = 1<<offsetBits - 1
+	segmentBits = 6
+	segmentSize = 1 << segmentBits
+	// entriesPerBucket is the mean at which the number of buckets doubles.
+	entriesPerBucket = 4
 )
 
-type shard struct {
-	slots []uint32
-	// data has for each entry the lengths of key and value as varints, the key and the value.
-	data  string
-	count int
+// bucketTable is a number of buckets that is a power of two, at least segmentSize, or 0. A bucket is found by the lowest bits
+// of a hash.
+type bucketTable struct {
+	now atomic.Pointer[segments]
 }
 
-// entry is what a writer puts.
-type entry struct{ key, value string }
+type segments struct {
+	mask uint32
+	list []atomic.Pointer[segment]
+}
 
-// hash32 of a key chooses shard, place and tag.
+type segment [segmentSize]string
+
+// hash32 of a key chooses its bucket.
 type hash32 uint32
 
-func (h hash32) shard() uint32   { return uint32(h) >> placeBits }
-func (h hash32) place(n int) int { return int(uint64(h&placeMask) * uint64(n) >> placeBits) } //nolint:gosec // Below n.
-func (h hash32) slotTag() uint32 { return uint32(h) << offsetBits }
+// bucket returns the bucket of a hash. It is inlined.
+func (t *bucketTable) bucket(h hash32) string {
+	now := t.now.Load()
+	if now == nil {
+		return ""
+	}
+	b := uint32(h) & now.mask
+	return now.list[b>>segmentBits].Load()[b%segmentSize]
+}
+
+// size returns how many buckets there are.
+func (t *bucketTable) size() int {
+	now := t.now.Load()
+	if now == nil {
+		return 0
+	}
+	return len(now.list) * segmentSize
+}
+
+// sizeFor returns how many buckets are enough for a number of entries.
+func sizeFor(entries, perBucket int) int {
+	n := segmentSize
+	for n*perBucket < entries {
+		n *= 2
+	}
+	return n
+}
+
+// newSegments makes a table of n buckets.
+func newSegments(n int, bucket func(int) string) *segments {
+	s := &segments{mask: uint32(n - 1), list: make([]atomic.Pointer[segment], n/segmentSize)} //nolint:gosec // A power of two within memory.
+	for i := range s.list {
+		fresh := new(segment)
+		for j := range fresh {
+			fresh[j] = bucket(i*segmentSize + j)
+		}
+		s.list[i].Store(fresh)
+	}
+	return s
+}
+
+// update replaces the buckets of changed, which are keyed by their numbers, segment by segment.
+func (t *bucketTable) update(changed map[uint32]string) {
+	now := t.now.Load()
+	copies := make(map[uint32]*segment)
+	for b, data := range changed {
+		fresh := copies[b>>segmentBits]
+		if fresh == nil {
+			fresh = new(segment)
+			*fresh = *now.list[b>>segmentBits].Load()
+			copies[b>>segmentBits] = fresh
+		}
+		fresh[b%segmentSize] = data
+	}
+	for i, fresh := range copies {
+		now.list[i].Store(fresh)
+	}
+}
+
+// each gives all buckets, each segment as it is when its turn comes.
+func (t *bucketTable) each() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		now := t.now.Load()
+		if now == nil {
+			return
+		}
+		for i := range now.list {
+			for _, data := range now.list[i].Load() {
+				if !yield(data) {
+					return
+				}
+			}
+		}
+	}
+}
 
 func newCompactMap() *compactMap { return &compactMap{seed: maphash.MakeSeed()} }
 
 func (m *compactMap) hash(key string) hash32 { return hash32(maphash.String(m.seed, key)) } //nolint:gosec // Its lower half.
 
-func (m *compactMap) hashBytes(key []byte) hash32 {
-	return hash32(maphash.Bytes(m.seed, key)) //nolint:gosec // Its lower half.
-}
-
 // get returns the value of a key.
 func (m *compactMap) get(key string) (value string, ok bool) {
-	h := m.hash(key)
-	it := m.probe(h)
-	for k, v, found := it.next(); found; k, v, found = it.next() {
-		if k == key {
-			return v, true
-		}
-	}
-	return "", false
+	return find(m.buckets.bucket(m.hash(key)), key)
 }
 
 // getBytes is get for a key in bytes, which it does not keep.
 func (m *compactMap) getBytes(key []byte) (value string, ok bool) {
-	h := m.hashBytes(key)
-	it := m.probe(h)
-	for k, v, found := it.next(); found; k, v, found = it.next() {
+	h := hash32(maphash.Bytes(m.seed, key)) //nolint:gosec // Its lower half.
+	return find(m.buckets.bucket(h), key)
+}
+
+// find looks for a key in a bucket.
+func find[K string | []byte](bucket string, key K) (value string, ok bool) {
+	for at := 0; at < len(bucket); {
+		k, v, next := entryAt(bucket, at)
 		if k == string(key) {
 			return v, true
 		}
+		at = next
 	}
 	return "", false
 }
 
-// probe walks the entries that may have a hash.
-func (m *compactMap) probe(h hash32) prober {
-	s := m.shards[h.shard()].Load()
-	if s == nil {
-		return prober{}
-	}
-	return prober{slots: s.slots, data: s.data, at: h.place(len(s.slots)), tag: h.slotTag()}
-}
-
-type prober struct {
-	slots []uint32
-	data  string
-	at    int
-	tag   uint32
-}
-
-// next returns the next entry of the tag probed for. There always is a free slot, at which the walk ends.
-func (p *prober) next() (key, value string, ok bool) {
-	for len(p.slots) > 0 {
-		slot := p.slots[p.at]
-		if slot == 0 {
-			return "", "", false
-		}
-		if p.at++; p.at == len(p.slots) {
-			p.at = 0
-		}
-		if slot&^offsetMask == p.tag {
-			key, value, _ = entryAt(p.data, int(slot&offsetMask)-1)
-			return key, value, true
-		}
-	}
-	return "", "", false
-}
-
-// entryAt returns the entry at an offset and the offset of the one after it.
-func entryAt(data string, at int) (key, value string, next int) {
-	keyLen, at := uvarint(data, at)
-	valueLen, at := uvarint(data, at)
-	middle := at + int(keyLen)    //nolint:gosec // Lengths that put wrote.
-	next = middle + int(valueLen) //nolint:gosec // Lengths that put wrote.
-	return data[at:middle], data[middle:next], next
+// entryAt returns the entry at an offset of a bucket and the offset of the one after it. An entry is the lengths of key and value
+// as varints, the key, the value.
+func entryAt(bucket string, at int) (key, value string, next int) {
+	keyLen, at := uvarint(bucket, at)
+	valueLen, at := uvarint(bucket, at)
+	middle := at + int(keyLen)    //nolint:gosec // Lengths that appendEntry wrote.
+	next = middle + int(valueLen) //nolint:gosec // Lengths that appendEntry wrote.
+	return bucket[at:middle], bucket[middle:next], next
 }
 
 // uvarint reads a varint as encoding/binary writes it.
@@ -138,106 +172,86 @@ func uvarint(data string, at int) (n uint64, next int) {
 	}
 }
 
-// put adds or replaces entries. Of two with one key the later one counts. Shards that would outgrow their offsets (16 MiB, 64 GiB
-// in all) are left as they are, and put says so.
-func (m *compactMap) put(entries []entry) (ok bool) {
-	touched := make(map[uint32][]entry)
-	for _, e := range entries {
-		n := m.hash(e.key).shard()
-		touched[n] = append(touched[n], e)
-	}
-	ok = true
-	for n, group := range touched {
-		old := m.shards[n].Load()
-		fresh := m.build(old, group)
-		if fresh == nil {
-			ok = false
-			continue
-		}
-		m.shards[n].Store(fresh)
-		m.count.Add(int64(fresh.count - old.len()))
-	}
-	return ok
-}
-
-func (s *shard) len() int {
-	if s == nil {
-		return 0
-	}
-	return s.count
-}
-
-// build makes a shard of an old one and what replaces or follows its entries; nil if it would be too large.
-func (m *compactMap) build(old *shard, group []entry) *shard {
-	newest := make(map[string]string, len(group))
-	size, count := 0, 0
-	for _, e := range group {
-		newest[e.key] = e.value
-	}
-	old.each(func(key, value string) {
-		if _, replaced := newest[key]; !replaced {
-			size += entrySize(key, value)
-			count++
-		}
-	})
-	for key, value := range newest {
-		size += entrySize(key, value)
-		count++
-	}
-	if size >= offsetMask {
-		return nil
-	}
-	b := shardBuilder{hash: m.hash, slots: make([]uint32, count+count/3+1)}
-	b.data.Grow(size)
-	old.each(func(key, value string) {
-		if _, replaced := newest[key]; !replaced {
-			b.add(key, value)
-		}
-	})
-	for key, value := range newest {
-		b.add(key, value)
-	}
-	return &shard{slots: b.slots, data: b.data.String(), count: count}
-}
-
-// each calls fn with all entries of a shard.
-func (s *shard) each(fn func(key, value string)) {
-	if s == nil {
+// put adds or replaces entries.
+func (m *compactMap) put(entries map[string]string) {
+	if len(entries) == 0 {
 		return
 	}
-	for at := 0; at < len(s.data); {
-		var key, value string
-		key, value, at = entryAt(s.data, at)
-		fn(key, value)
+	if m.count+len(entries) > m.buckets.size()*entriesPerBucket {
+		m.grow(sizeFor(m.count+len(entries), entriesPerBucket))
 	}
+	mask := m.buckets.now.Load().mask
+	groups := make(map[uint32][]string, len(entries))
+	for key := range entries {
+		b := uint32(m.hash(key)) & mask
+		groups[b] = append(groups[b], key)
+	}
+	changed := make(map[uint32]string, len(groups))
+	var build []byte
+	for b, keys := range groups {
+		build = build[:0]
+		old := m.buckets.bucket(hash32(b))
+		for at := 0; at < len(old); {
+			key, value, next := entryAt(old, at)
+			if _, replaced := entries[key]; replaced {
+				m.count--
+			} else {
+				build = appendEntry(build, key, value)
+			}
+			at = next
+		}
+		for _, key := range keys {
+			build = appendEntry(build, key, entries[key])
+		}
+		m.count += len(keys)
+		changed[b] = string(build)
+	}
+	m.buckets.update(changed)
 }
 
-type shardBuilder struct {
-	hash  func(string) hash32
-	slots []uint32
-	data  strings.Builder
-}
-
-func (b *shardBuilder) add(key, value string) {
-	h := b.hash(key)
-	at := h.place(len(b.slots))
-	for b.slots[at] != 0 {
-		if at++; at == len(b.slots) {
-			at = 0
+// grow spreads the entries over n buckets, a multiple of what there are: those of one bucket go to n/size.
+func (m *compactMap) grow(n int) {
+	size := m.buckets.size()
+	if size == 0 {
+		m.buckets.now.Store(newSegments(n, func(int) string { return "" }))
+		return
+	}
+	fresh := make([]string, n)
+	parts := make(map[uint32][]byte)
+	for b := range size {
+		clear(parts)
+		old := m.buckets.bucket(hash32(b)) //nolint:gosec // Below size.
+		for at := 0; at < len(old); {
+			key, value, next := entryAt(old, at)
+			to := uint32(m.hash(key)) & uint32(n-1) //nolint:gosec // A power of two within memory.
+			parts[to] = appendEntry(parts[to], key, value)
+			at = next
+		}
+		for to, data := range parts {
+			fresh[to] = string(data)
 		}
 	}
-	b.slots[at] = h.slotTag() | uint32(b.data.Len()+1) //nolint:gosec // Below offsetMask.
-	var lengths [2 * binary.MaxVarintLen64]byte
-	head := binary.AppendUvarint(lengths[:0], uint64(len(key)))
-	head = binary.AppendUvarint(head, uint64(len(value)))
-	b.data.Write(head)
-	b.data.WriteString(key)
-	b.data.WriteString(value)
+	m.buckets.now.Store(newSegments(n, func(i int) string { return fresh[i] }))
 }
 
-func entrySize(key, value string) int {
-	var lengths [2 * binary.MaxVarintLen64]byte
-	head := binary.AppendUvarint(lengths[:0], uint64(len(key)))
-	head = binary.AppendUvarint(head, uint64(len(value)))
-	return len(head) + len(key) + len(value)
+func appendEntry(b []byte, key, value string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(key)))
+	b = binary.AppendUvarint(b, uint64(len(value)))
+	b = append(b, key...)
+	return append(b, value...)
+}
+
+// all gives all entries. What is put meanwhile may be among them or not.
+func (m *compactMap) all() iter.Seq2[string, string] {
+	return func(yield func(key, value string) bool) {
+		for bucket := range m.buckets.each() {
+			for at := 0; at < len(bucket); {
+				key, value, next := entryAt(bucket, at)
+				if !yield(key, value) {
+					return
+				}
+				at = next
+			}
+		}
+	}
 }

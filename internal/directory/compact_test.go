@@ -2,7 +2,7 @@ package directory
 
 import (
 	"fmt"
-	"strings"
+	"maps"
 	"testing"
 	"time"
 
@@ -14,17 +14,14 @@ func TestCompactMap(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		m, model := newCompactMap(), make(map[string]string)
-		key := rapid.StringMatching(`[a-c]{1,4}`)
+		key := rapid.StringMatching(`[a-d]{1,5}`)
 		for range rapid.IntRange(1, 10).Draw(t, "batches") {
-			var batch []entry
-			for range rapid.IntRange(0, 8).Draw(t, "size") {
-				e := entry{key: key.Draw(t, "key"), value: rapid.StringN(0, 200, 400).Draw(t, "value")}
-				batch = append(batch, e)
-				model[e.key] = e.value
+			batch := make(map[string]string)
+			for range rapid.IntRange(0, 100).Draw(t, "size") {
+				batch[key.Draw(t, "key")] = rapid.StringN(0, 200, 400).Draw(t, "value")
 			}
-			if !m.put(batch) {
-				t.Fatal("put found no room")
-			}
+			m.put(batch)
+			maps.Copy(model, batch)
 		}
 		compareMaps(t, m, model)
 		if got, ok := m.get("absent"); ok {
@@ -42,51 +39,41 @@ func compareMaps(t interface{ Fatalf(string, ...any) }, m *compactMap, model map
 			t.Fatalf("getBytes(%q) = %q, %v; want %q", k, got, ok, want)
 		}
 	}
-	if got := int(m.count.Load()); got != len(model) {
-		t.Fatalf("count %d, want %d", got, len(model))
+	if m.count != len(model) {
+		t.Fatalf("count %d, want %d", m.count, len(model))
 	}
 	seen := 0
-	m.walk(func(k, v string) bool {
+	for k, v := range m.all() {
 		seen++
 		if model[k] != v {
-			t.Fatalf("walk gave %q = %q, want %q", k, v, model[k])
+			t.Fatalf("all gave %q = %q, want %q", k, v, model[k])
 		}
-		return true
-	})
+	}
 	if seen != len(model) {
-		t.Fatalf("walk gave %d entries, want %d", seen, len(model))
+		t.Fatalf("all gave %d entries, want %d", seen, len(model))
 	}
 }
 
-// TestCompactMapFull fills shards far enough that probing wraps around and tags repeat.
-func TestCompactMapFull(t *testing.T) {
+// TestCompactMapGrows puts a great many entries, in batches of all sizes.
+func TestCompactMapGrows(t *testing.T) {
 	t.Parallel()
 	m, model := newCompactMap(), make(map[string]string)
-	var batch []entry
-	for i := range 200_000 {
-		e := entry{key: fmt.Sprintf("tenant-%d", i), value: fmt.Sprint(i)}
-		batch = append(batch, e)
-		model[e.key] = e.value
+	for size := 1; len(model) < 200_000; size *= 3 {
+		batch := make(map[string]string)
+		for i := range size {
+			batch[fmt.Sprintf("tenant-%d", size+i)] = fmt.Sprint(size, i)
+		}
+		m.put(batch)
+		maps.Copy(model, batch)
+		if got, want := m.buckets.size()*entriesPerBucket, len(model); got < want || got > max(3*want, segmentSize*entriesPerBucket) {
+			t.Fatalf("room for %d entries, there are %d", got, want)
+		}
 	}
-	m.put(batch)
 	compareMaps(t, m, model)
 	for i := range 100_000 {
 		if _, ok := m.get(fmt.Sprintf("other-%d", i)); ok {
 			t.Fatalf("other-%d was never put", i)
 		}
-	}
-}
-
-// TestCompactMapTooLarge checks that a shard that would outgrow its offsets stays as it is.
-func TestCompactMapTooLarge(t *testing.T) {
-	t.Parallel()
-	m := newCompactMap()
-	m.put([]entry{{key: "k", value: "before"}})
-	if m.put([]entry{{key: "k", value: strings.Repeat("x", offsetMask)}}) {
-		t.Fatal("a shard beyond its offsets was built")
-	}
-	if got, _ := m.get("k"); got != "before" {
-		t.Fatalf("value %.10q, want the one before", got)
 	}
 }
 

@@ -1,25 +1,29 @@
 package directory
 
 import (
+	"encoding/binary"
 	"hash/maphash"
-	"sync/atomic"
+	"iter"
 )
 
-// hostTable finds the tenants that may have a host, in about 11 bytes a host. It holds no names: a slot has bits of the host's
-// hash and the hash of the owner's id, and the owner's own entry says whether the host is among its hosts. So a host is stored
-// once, and moving one never shows it without an owner who lists it.
+// hostTable finds the tenants that may have a host, in about 7 bytes a host. It holds no names: only 8 bits of the host's hash
+// and the hash of the owner's id, by which the owner's bucket is found; the owner's own entry says whether the host is among
+// its hosts. So a host's name is stored once, and a host that moves is never shown with an owner who does not list it.
 //
-// Like compactMap it is a fixed number of immutable shards, swapped whole.
+// Its buckets are those of compactMap, with fixed entries. Since it cannot tell the rest of a host's hash, its owner grows it by
+// rebuilding it from all claims.
 type hostTable struct {
-	seed   maphash.Seed
-	shards [shardCount]atomic.Pointer[[]hostSlot]
+	seed    maphash.Seed
+	buckets bucketTable
+	count   int
 }
 
-// hostSlot is a host's tag in the upper half, which is odd, and its owner's hash32 in the lower. 0 is a free slot.
-type hostSlot uint64
-
-// hostHash chooses a host's shard and tag.
-type hostHash struct{ shard, tag uint32 }
+const (
+	// claimBytes of a bucket are a claim: a tag and a hash32.
+	claimBytes = 1 + 4
+	// claimsPerBucket is the mean at which the number of buckets doubles.
+	claimsPerBucket = 8
+)
 
 // hostClaim says that a tenant has a host.
 type hostClaim struct {
@@ -29,103 +33,99 @@ type hostClaim struct {
 
 func newHostTable() *hostTable { return &hostTable{seed: maphash.MakeSeed()} }
 
-func (t *hostTable) hash(host string) hostHash {
+// hash returns what chooses a host's bucket, and its tag.
+func (t *hostTable) hash(host string) (hash32, byte) {
 	h := maphash.String(t.seed, host)
-	return hostHash{shard: uint32(h) % shardCount, tag: uint32(h>>32) | 1} //nolint:gosec // Two halves of a hash.
+	return hash32(h), byte(h >> 56) //nolint:gosec // Its lower half.
 }
 
-func (s hostSlot) tag() uint32 { return uint32(s >> 32) }
-
-func (s hostSlot) owner() hash32 { return hash32(s) } //nolint:gosec // The lower half.
-
-func (s hostSlot) place(n int) int { return int(uint64(s.tag()) * uint64(n) >> 32) } //nolint:gosec // Below n.
-
-func slotOf(tag uint32, owner hash32) hostSlot { return hostSlot(uint64(tag)<<32 | uint64(owner)) }
-
-// probe walks the owners that a host may have.
-func (t *hostTable) probe(host string) hostProber {
-	h := t.hash(host)
-	slots := t.shards[h.shard].Load()
-	if slots == nil || len(*slots) == 0 {
-		return hostProber{}
-	}
-	return hostProber{slots: *slots, at: slotOf(h.tag, 0).place(len(*slots)), tag: h.tag}
+// owners gives the claims that a host may have.
+func (t *hostTable) owners(host string) claimWalk {
+	h, tag := t.hash(host)
+	return claimWalk{rest: t.buckets.bucket(h), tag: tag}
 }
 
-type hostProber struct {
-	slots []hostSlot
-	at    int
-	tag   uint32
+type claimWalk struct {
+	rest string
+	tag  byte
 }
 
-// next returns the next owner of the tag probed for.
-func (p *hostProber) next() (owner hash32, ok bool) {
-	for len(p.slots) > 0 {
-		slot := p.slots[p.at]
-		if slot == 0 {
-			return 0, false
-		}
-		if p.at++; p.at == len(p.slots) {
-			p.at = 0
-		}
-		if slot.tag() == p.tag {
-			return slot.owner(), true
+// next returns the next owner with the tag.
+func (w *claimWalk) next() (owner hash32, ok bool) {
+	for w.rest != "" {
+		tag, at := w.rest[0], w.rest[1:claimBytes]
+		w.rest = w.rest[claimBytes:]
+		if tag == w.tag {
+			return hash32(at[0]) | hash32(at[1])<<8 | hash32(at[2])<<16 | hash32(at[3])<<24, true
 		}
 	}
 	return 0, false
 }
 
-// update takes claims away, then adds others.
-func (t *hostTable) update(remove, add []hostClaim) {
-	type change struct{ remove, add []hostSlot }
-	touched := make(map[uint32]*change)
-	at := func(claim hostClaim) (*change, hostSlot) {
-		h := t.hash(claim.host)
-		if touched[h.shard] == nil {
-			touched[h.shard] = new(change)
-		}
-		return touched[h.shard], slotOf(h.tag, claim.owner)
-	}
-	for _, claim := range remove {
-		c, slot := at(claim)
-		c.remove = append(c.remove, slot)
-	}
-	for _, claim := range add {
-		c, slot := at(claim)
-		c.add = append(c.add, slot)
-	}
-	for n, c := range touched {
-		live := make(map[hostSlot]struct{})
-		if old := t.shards[n].Load(); old != nil {
-			for _, slot := range *old {
-				if slot != 0 {
-					live[slot] = struct{}{}
-				}
-			}
-		}
-		for _, slot := range c.remove {
-			delete(live, slot)
-		}
-		for _, slot := range c.add {
-			live[slot] = struct{}{}
-		}
-		t.shards[n].Store(buildHostShard(live))
-	}
+func appendClaim(b []byte, tag byte, owner hash32) []byte {
+	return binary.LittleEndian.AppendUint32(append(b, tag), uint32(owner))
 }
 
-func buildHostShard(live map[hostSlot]struct{}) *[]hostSlot {
-	if len(live) == 0 {
-		return nil
+// full tells whether the table should be rebuilt before so many claims are added.
+func (t *hostTable) full(more int) bool { return t.count+more > t.buckets.size()*claimsPerBucket }
+
+// rebuild makes the table of all claims there are, with room for more.
+func (t *hostTable) rebuild(count, more int, claims iter.Seq[hostClaim]) {
+	n := sizeFor(count+more, claimsPerBucket)
+	parts := make([][]byte, n)
+	t.count = 0
+	for claim := range claims {
+		h, tag := t.hash(claim.host)
+		b := uint32(h) & uint32(n-1) //nolint:gosec // A power of two within memory.
+		parts[b] = appendClaim(parts[b], tag, claim.owner)
+		t.count++
 	}
-	slots := make([]hostSlot, len(live)+len(live)/3+1)
-	for slot := range live {
-		at := slot.place(len(slots))
-		for slots[at] != 0 {
-			if at++; at == len(slots) {
-				at = 0
-			}
+	t.buckets.now.Store(newSegments(n, func(i int) string { return string(parts[i]) }))
+}
+
+// update takes claims away, then adds others. Claims that look alike are one; so a tenant's claims are changed by taking all
+// away that it had and adding all that it has.
+func (t *hostTable) update(remove, add []hostClaim) {
+	if len(remove)+len(add) == 0 {
+		return
+	}
+	mask := t.buckets.now.Load().mask
+	changed := make(map[uint32][]byte)
+	at := func(claim hostClaim) (b uint32, wanted []byte) {
+		h, tag := t.hash(claim.host)
+		b = uint32(h) & mask
+		if _, ok := changed[b]; !ok {
+			changed[b] = []byte(t.buckets.bucket(hash32(b)))
 		}
-		slots[at] = slot
+		return b, appendClaim(nil, tag, claim.owner)
 	}
-	return &slots
+	for _, claim := range remove {
+		b, wanted := at(claim)
+		if i := indexClaim(changed[b], wanted); i >= 0 {
+			changed[b] = append(changed[b][:i], changed[b][i+claimBytes:]...)
+			t.count--
+		}
+	}
+	for _, claim := range add {
+		b, wanted := at(claim)
+		if indexClaim(changed[b], wanted) < 0 {
+			changed[b] = append(changed[b], wanted...)
+			t.count++
+		}
+	}
+	buckets := make(map[uint32]string, len(changed))
+	for b, data := range changed {
+		buckets[b] = string(data)
+	}
+	t.buckets.update(buckets)
+}
+
+// indexClaim returns where in a bucket a claim is, or -1.
+func indexClaim(bucket, wanted []byte) int {
+	for i := 0; i < len(bucket); i += claimBytes {
+		if string(bucket[i:i+claimBytes]) == string(wanted) {
+			return i
+		}
+	}
+	return -1
 }

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"crypto/ed25519"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -15,8 +14,6 @@ import (
 type IndexConfig struct {
 	// Topology says which index a region has in a routing.Tenant.
 	Topology *topology.Topology
-	// Logger gets what should not happen; nothing is logged without it.
-	Logger *slog.Logger
 }
 
 // Index is the part of the directory that the request path reads, in memory: tenants with their routing, hosts, verifiers of
@@ -30,6 +27,7 @@ type Index struct {
 	keys        *compactMap // by tenant + "/" + key id; the tenant of an operator's key is empty
 	revocations *compactMap // as keys
 	routeKeys   atomic.Pointer[map[ident.RegionID]regionKeys]
+	known       atomic.Int64
 
 	// applying serializes Apply; strange is only appended to.
 	applying sync.Mutex
@@ -38,9 +36,6 @@ type Index struct {
 
 // NewIndex returns an empty index.
 func NewIndex(cfg IndexConfig) *Index {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
 	x := &Index{
 		cfg: cfg, tenants: newCompactMap(), hosts: newHostTable(), keys: newCompactMap(), revocations: newCompactMap(),
 	}
@@ -73,13 +68,15 @@ func (x *Index) TenantBytes(id []byte) (routing.Tenant, bool) {
 func (x *Index) Host(host string) (ident.TenantID, routing.Tenant, bool) {
 	var id string
 	var newest tenantEntry
-	owners := x.hosts.probe(host)
-	for owner, more := owners.next(); more; owner, more = owners.next() {
-		entries := x.tenants.probe(owner)
-		for key, value, more := entries.next(); more; key, value, more = entries.next() {
+	claims := x.hosts.owners(host)
+	for owner, more := claims.next(); more; owner, more = claims.next() {
+		bucket := x.tenants.buckets.bucket(owner)
+		for at := 0; at < len(bucket); {
+			key, value, next := entryAt(bucket, at)
 			if e := decodeTenant(value); e.wseq > newest.wseq && e.has(host) {
 				id, newest = key, e
 			}
+			at = next
 		}
 	}
 	if id == "" {
@@ -89,7 +86,7 @@ func (x *Index) Host(host string) (ident.TenantID, routing.Tenant, bool) {
 }
 
 // Len returns how many tenants are known, deleted and purged ones included.
-func (x *Index) Len() int { return int(x.tenants.count.Load()) }
+func (x *Index) Len() int { return int(x.known.Load()) }
 
 // KeyVerifier returns what proves an API key, revoked by whichever region revoked it.
 func (x *Index) KeyVerifier(tenant ident.TenantID, keyID string) (Verifier, bool) {

@@ -2,7 +2,7 @@ package directory
 
 import (
 	"crypto/ed25519"
-	"log/slog"
+	"iter"
 	"maps"
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
@@ -113,20 +113,27 @@ func (x *Index) commit(c changes) {
 			add = append(add, hostClaim{host: host, owner: owner})
 		}
 	}
-	ok := x.revocations.put(entriesOf(c.revocations))
-	ok = x.keys.put(entriesOf(c.keys)) && ok
-	ok = x.tenants.put(entriesOf(c.tenants)) && ok
-	x.hosts.update(remove, add)
-	if !ok {
-		x.cfg.Logger.Error("a part of the directory index is full; records were left out",
-			slog.Int64("tenants", x.tenants.count.Load()), slog.Int64("keys", x.keys.count.Load()))
+	x.revocations.put(c.revocations)
+	x.keys.put(c.keys)
+	x.tenants.put(c.tenants)
+	x.known.Store(int64(x.tenants.count))
+	if x.hosts.full(len(add)) {
+		x.hosts.rebuild(x.hosts.count, len(add), x.claims())
+		return
 	}
+	x.hosts.update(remove, add)
 }
 
-func entriesOf(changed map[string]string) []entry {
-	entries := make([]entry, 0, len(changed))
-	for key, value := range changed {
-		entries = append(entries, entry{key: key, value: value})
+// claims gives all hosts of all tenants.
+func (x *Index) claims() iter.Seq[hostClaim] {
+	return func(yield func(hostClaim) bool) {
+		for id, value := range x.tenants.all() {
+			owner := x.tenants.hash(id)
+			for host := range decodeTenant(value).eachHost() {
+				if !yield(hostClaim{host: host, owner: owner}) {
+					return
+				}
+			}
+		}
 	}
-	return entries
 }

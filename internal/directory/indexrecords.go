@@ -14,29 +14,27 @@ import (
 // not.
 func (x *Index) Records() iter.Seq[*directoryv1.Record] {
 	return func(yield func(*directoryv1.Record) bool) {
-		_ = x.tenants.walk(func(id, value string) bool { return yield(x.tenantRecord(id, decodeTenant(value))) }) &&
-			x.keys.walk(func(name, value string) bool { return yield(x.keyRecord(name, decodeKey(value))) }) &&
-			x.revocations.walk(func(name, value string) bool { return yield(x.revocationRecord(name, decodeRevocation(value))) }) &&
-			x.walkRouteKeys(yield)
-	}
-}
-
-// walk calls fn with all entries, shard by shard, each shard as it is when its turn comes, until fn returns false.
-func (m *compactMap) walk(fn func(key, value string) bool) bool {
-	for n := range m.shards {
-		s := m.shards[n].Load()
-		if s == nil {
-			continue
+		for id, value := range x.tenants.all() {
+			if !yield(x.tenantRecord(id, decodeTenant(value))) {
+				return
+			}
 		}
-		for at := 0; at < len(s.data); {
-			var key, value string
-			key, value, at = entryAt(s.data, at)
-			if !fn(key, value) {
-				return false
+		for name, value := range x.keys.all() {
+			if !yield(x.keyRecord(name, decodeKey(value))) {
+				return
+			}
+		}
+		for name, value := range x.revocations.all() {
+			if !yield(x.revocationRecord(name, decodeRevocation(value))) {
+				return
+			}
+		}
+		for region, published := range *x.routeKeys.Load() {
+			if !yield(regionKeysRecord(region, published)) {
+				return
 			}
 		}
 	}
-	return true
 }
 
 func (x *Index) control() string { return string(x.cfg.Topology.ID(x.cfg.Topology.Control())) }
@@ -83,15 +81,6 @@ func (x *Index) revocationRecord(name string, e revocationEntry) *directoryv1.Re
 			Tenant: tenant, KeyId: id, RevokeTime: timestampOf(e.revoked),
 		}},
 	}
-}
-
-func (x *Index) walkRouteKeys(yield func(*directoryv1.Record) bool) bool {
-	for region, published := range *x.routeKeys.Load() {
-		if !yield(regionKeysRecord(region, published)) {
-			return false
-		}
-	}
-	return true
 }
 
 func regionKeysRecord(region ident.RegionID, published regionKeys) *directoryv1.Record {

@@ -53,7 +53,7 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &Replica{Index: NewIndex(IndexConfig{Topology: cfg.Topology, Logger: cfg.Logger}), table: cfg.Table}
+	r := &Replica{Index: NewIndex(IndexConfig{Topology: cfg.Topology}), table: cfg.Table}
 	if err := r.load(cfg); err != nil {
 		return nil, err
 	}

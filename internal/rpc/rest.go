@@ -83,6 +83,9 @@ func newREST(mounts []Mount, limit int) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		normalizeContentType(r)
+		// Vanguard 0.4.0 says Content-Encoding: gzip of any answer that the caller would take compressed, also of one that the
+		// handler left as it is because it is small. So REST answers are not compressed.
+		r.Header.Del("Accept-Encoding")
 		transcoder.ServeHTTP(w, r)
 	}), nil
 }

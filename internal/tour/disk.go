@@ -19,8 +19,8 @@ const dumpBytes = 160
 // sealedAtRest reads every file of the data folder, as grep -r would: the canary is in none of them, and the user's id, which is
 // GLOBAL, is in Frankfurt's only.
 func (g *guide) sealedAtRest(context.Context) error {
-	if g.DataDir == "" {
-		return errors.New("the data folder is not known: give --data DIR")
+	if g.userID == "" {
+		return errors.New("there is no user to look for")
 	}
 	var files int
 	var shown bool

@@ -11,6 +11,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -153,8 +154,8 @@ func (f *fixture) has(want store.Item) {
 	if err != nil {
 		f.Fatalf("get %q: %v", want.Key, err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		f.Errorf("item %q (-want +got):\n%s", want.Key, diff)
+	if !reflect.DeepEqual(want, got) { // cmp goes through large values byte by byte.
+		f.Errorf("item %q (-want +got):\n%s", want.Key, cmp.Diff(want, got))
 	}
 }
 
