@@ -122,7 +122,7 @@ func (p *Platform) Endpoint(region string) string {
 
 // Regions are the ids of all regions.
 func (p *Platform) Regions() []string {
-	var ids []string
+	ids := make([]string, 0, p.topo.Len())
 	for _, i := range p.topo.Regions() {
 		ids = append(ids, string(p.topo.ID(i)))
 	}

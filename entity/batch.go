@@ -34,12 +34,16 @@ type member struct {
 	first int
 }
 
-// newBatch begins a batch on a lane whose counter is at base.
-func newBatch(counter store.Op, base ident.Version) *batch {
+// opsPerMutation is what most mutations need at most: the entity, its outbox and idempotency records, two lookup items.
+const opsPerMutation = 5
+
+// newBatch begins a batch on a lane whose counter is at base, of at most so many mutations.
+func newBatch(counter store.Op, base ident.Version, mutations int) *batch {
+	room := min(1+opsPerMutation*mutations, store.MaxOps)
 	return &batch{
-		ops:     append(make([]store.Op, 0, store.MaxOps), counter),
+		ops:     append(make([]store.Op, 0, room), counter),
 		size:    opSize(counter),
-		claimed: make(map[store.Key]struct{}, store.MaxOps),
+		claimed: make(map[store.Key]struct{}, room),
 		last:    base,
 	}
 }
@@ -54,29 +58,29 @@ func (b *batch) add(ctx context.Context, m *mutation) error {
 		return errFull
 	}
 	v := ident.Version{Epoch: m.epoch, Seq: b.last.Seq + 1}
-	own, err := numbered(ctx, m, v)
-	if err != nil {
+	first := len(b.ops)
+	if err := b.appendOps(ctx, m, v); err != nil {
+		b.ops = b.ops[:first]
 		return err
 	}
-	size := 0
-	for i := range own {
-		n := opSize(own[i])
+	size := b.size
+	for i := range b.ops[first:] {
+		n := opSize(b.ops[first+i])
 		if n > store.MaxItemBytes {
+			b.ops = b.ops[:first]
 			return fault.New(errorsv1.Reason_REASON_TOO_LARGE, "the entity or its answer is too large to store")
 		}
 		size += n
 	}
-	if b.size+size > store.MaxCommitBytes {
-		b.heavy = true
+	if size > store.MaxCommitBytes {
+		b.ops, b.heavy = b.ops[:first], true
 		return errFull
 	}
-	for i := range own {
-		b.claimed[own[i].Item.Key] = struct{}{}
+	for i := range b.ops[first:] {
+		b.claimed[b.ops[first+i].Item.Key] = struct{}{}
 	}
-	b.members = append(b.members, member{m: m, version: v, first: len(b.ops)})
-	b.ops = append(b.ops, own...)
-	b.size += size
-	b.last = v
+	b.members = append(b.members, member{m: m, version: v, first: first})
+	b.size, b.last = size, v
 	return nil
 }
 
@@ -94,26 +98,27 @@ func (b *batch) collides(m *mutation) bool {
 	return taken
 }
 
-// numbered returns a mutation's operations as the write of a version: its own, its idempotency record, its outbox record.
-func numbered(ctx context.Context, m *mutation, v ident.Version) ([]store.Op, error) {
-	own := make([]store.Op, 0, len(m.ops)+2)
-	own = append(own, m.ops...)
-	for i := range own {
-		own[i].Item.Version = v
+// appendOps appends a mutation's operations as the write of a version: its own, its idempotency record, its outbox record.
+func (b *batch) appendOps(ctx context.Context, m *mutation, v ident.Version) error {
+	first := len(b.ops)
+	b.ops = append(b.ops, m.ops...)
+	for i := range m.ops {
+		b.ops[first+i].Item.Version = v
 	}
 	if m.operation != nil {
 		op, err := m.answerable(ctx, call.Write{Epoch: v.Epoch, Lane: m.lane, Seq: v.Seq})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		own = append(own, op)
+		b.ops = append(b.ops, op)
 	}
-	return append(own, store.Op{Kind: store.Put, If: store.Absent(), Item: store.Item{
+	b.ops = append(b.ops, store.Op{Kind: store.Put, If: store.Absent(), Item: store.Item{
 		Key:     outboxKey(m.tenant, m.lane, v.Seq),
 		Version: v,
 		Tag:     store.Tag{Tenant: m.tenant, Class: store.ClassGlobal, Jurisdiction: m.jurisdiction},
 		Value:   m.outbox,
-	}}), nil
+	}})
+	return nil
 }
 
 // commit returns the transaction, with the counter at its last number.

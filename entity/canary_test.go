@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -27,7 +28,7 @@ func TestNothingGuardedIsStoredInTheClear(t *testing.T) {
 	fill := func(n int) *profilev1.User {
 		return &profilev1.User{
 			GivenName: canary(n, "given"), FamilyName: canary(n, "family"), Email: canary(n, "mail") + "@example.org",
-			Phone: "+4999988877" + fmt.Sprint(n), RegulatedNote: canary(n, "note"), Locale: "de-DE", Handle: "clear-handle",
+			Phone: "+4999988877" + strconv.Itoa(n), RegulatedNote: canary(n, "note"), Locale: "de-DE", Handle: "clear-handle",
 			PostalAddress: &profilev1.PostalAddress{
 				Lines: []string{canary(n, "line")}, Locality: canary(n, "city"), AdministrativeArea: canary(n, "area"),
 				PostalCode: canary(n, "zip"), Country: "DE",

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -106,10 +108,7 @@ func (m *machine) Restart(*rapid.T) {
 
 // burst runs mutations at once and calls told after each outcome.
 func (m *machine) burst(t *rapid.T, told func()) {
-	var ids []string
-	for id := range read(t, m.w.table, acme).entities {
-		ids = append(ids, id)
-	}
+	ids := slices.Sorted(maps.Keys(read(t, m.w.table, acme).entities))
 	kinds := rapid.SliceOfN(rapid.IntRange(0, 5), 1, 16).Draw(t, "kinds")
 	var group sync.WaitGroup
 	for _, kind := range kinds {

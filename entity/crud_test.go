@@ -122,7 +122,7 @@ func TestIDsOfAnotherTypeAreRefused(t *testing.T) {
 		_, summary := entity.GetProjection[*profilev1.UserSummary](as(acme), w.users, id)
 		_, update := w.update(as(acme), id, "", func(*profilev1.User) {})
 		for _, err := range []error{get, summary, update, w.remove(as(acme), id, "")} {
-			f := wantReason(t, err, errorsv1.Reason_REASON_INVALID_ARGUMENT)
+			f := wantFault(t, err, errorsv1.Reason_REASON_INVALID_ARGUMENT)
 			if len(f.Violations) != 1 || f.Violations[0].Field != "id" || strings.Contains(f.Error()+f.Violations[0].Message, "canary") {
 				t.Errorf("%q: %+v", id, f)
 			}
@@ -188,7 +188,7 @@ func TestWhatBreaksTheContractIsRefused(t *testing.T) {
 
 func wantViolation(t *testing.T, err error, field, rule string) {
 	t.Helper()
-	f := wantReason(t, err, errorsv1.Reason_REASON_INVALID_ARGUMENT)
+	f := wantFault(t, err, errorsv1.Reason_REASON_INVALID_ARGUMENT)
 	if len(f.Violations) != 1 || f.Violations[0].Field != field || f.Violations[0].Rule != rule {
 		t.Errorf("violations %+v, want %s of %s", f.Violations, rule, field)
 	}
@@ -227,10 +227,9 @@ func TestCallsThatMayNotWrite(t *testing.T) {
 	if _, err := w.create(t.Context(), user("ada")); err == nil {
 		t.Error("written without a call")
 	}
-	ctx, c := callOf("")
-	_, err := w.create(ctx, user("ada"))
+	_, err := w.create(as(""), user("ada"))
 	wantReason(t, err, errorsv1.Reason_REASON_TENANT_UNKNOWN)
-	ctx, c = callOf(acme)
+	ctx, c := callOf(acme)
 	c.Home = "us-east-1"
 	_, err = w.create(ctx, user("ada"))
 	wantReason(t, err, errorsv1.Reason_REASON_MISROUTED)

@@ -15,6 +15,7 @@ var errLost = errors.New("connection reset")
 // flaky loses the answers of commits. Before some of them the commit has taken effect, before others not.
 type flaky struct {
 	store.Store
+
 	mu sync.Mutex
 	// plan says of each coming commit what becomes of it; beyond its end all goes well.
 	plan []fate
@@ -60,6 +61,7 @@ func (f *flaky) seen() []string {
 // gate holds commits back while it is shut.
 type gate struct {
 	store.Store
+
 	mu      sync.RWMutex
 	shut    chan struct{}
 	entered atomic.Int64
@@ -97,6 +99,7 @@ func (g *gate) Commit(ctx context.Context, c store.Commit) error {
 // counting counts the items that queries return.
 type counting struct {
 	store.Store
+
 	items, queries atomic.Int64
 }
 
@@ -110,6 +113,7 @@ func (c *counting) Query(ctx context.Context, q store.Query) (store.Page, error)
 // failing answers every commit with one error.
 type failing struct {
 	store.Store
+
 	err error
 }
 

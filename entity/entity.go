@@ -120,10 +120,6 @@ func NewEngine(cfg Config) (*Engine, error) {
 	}
 	cfg.Tuning = cfg.Tuning.withDefaults()
 	cfg.Rand = &lockedReader{r: cfg.Rand}
-	validator, err := protovalidate.New()
-	if err != nil {
-		return nil, fmt.Errorf("making the validator: %w", err)
-	}
 	return &Engine{
 		cfg: cfg,
 		records: idempotency.New(idempotency.Config{
@@ -131,7 +127,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		}),
 		lanes:     newSequencers(cfg.Store, cfg.Rand, cfg.Jurisdiction, cfg.Tuning),
 		ids:       uuid.NewGenWithOptions(uuid.WithEpochFunc(uuid.EpochFunc(cfg.Clock)), uuid.WithRandomReader(cfg.Rand)),
-		validator: validator,
+		validator: protovalidate.GlobalValidator, // shared, because compiling the rules is slow and many engines live in one process
 		ensured:   make(map[ident.TenantID]struct{}),
 		prefixes:  make(map[string]string),
 	}, nil

@@ -24,9 +24,5 @@ func checkEtag(given string, stored ident.Version) error {
 	if given == "" || given == etagOf(stored) {
 		return nil
 	}
-	return etagMismatch()
-}
-
-func etagMismatch() error {
 	return fault.New(errorsv1.Reason_REASON_ETAG_MISMATCH, "the entity has changed since the etag was given")
 }

@@ -29,6 +29,8 @@ const (
 	jurisdiction = ident.Jurisdiction("EU")
 	acme         = ident.TenantID("acme-eu")
 	other        = ident.TenantID("bank-eu")
+	// busyLane is the lane of tests whose entities must share one.
+	busyLane = ident.Lane(3)
 )
 
 var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
@@ -167,12 +169,12 @@ func (w *world) remove(ctx context.Context, id, etag string) error {
 	return err
 }
 
-// createIn creates users until n of them are in one lane, and returns those.
-func (w *world) createIn(tenant ident.TenantID, lane ident.Lane, n int) []*profilev1.User {
+// createInLane creates users of acme until n of them are in busyLane, and returns those.
+func (w *world) createInLane(n int) []*profilev1.User {
 	w.tb.Helper()
 	var found []*profilev1.User
 	for i := 0; len(found) < n; i++ {
-		if u := w.mustCreate(as(tenant), user(fmt.Sprintf("in%d-%d", lane, i))); entity.LaneOf(u.GetId()) == lane {
+		if u := w.mustCreate(as(acme), user(fmt.Sprint("in-lane", i))); entity.LaneOf(u.GetId()) == busyLane {
 			found = append(found, u)
 		}
 	}
@@ -189,7 +191,12 @@ func user(name string) *profilev1.User {
 	}
 }
 
-func wantReason(tb testing.TB, err error, want errorsv1.Reason) *fault.Error {
+func wantReason(tb testing.TB, err error, want errorsv1.Reason) {
+	tb.Helper()
+	_ = wantFault(tb, err, want)
+}
+
+func wantFault(tb testing.TB, err error, want errorsv1.Reason) *fault.Error {
 	tb.Helper()
 	var f *fault.Error
 	if !errors.As(err, &f) || f.Reason != want {

@@ -83,9 +83,10 @@ func TestAnEntityIsLinearizable(t *testing.T) {
 			etag := ""
 			for n := range steps {
 				in := step{write: fmt.Sprint(client, "-", n)}
-				if n%3 == 0 {
+				switch n % 3 {
+				case 0:
 					in = step{}
-				} else if n%3 == 2 {
+				case 2:
 					in.etag = etag
 				}
 				called := time.Since(begin).Nanoseconds()

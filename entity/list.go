@@ -109,7 +109,7 @@ func newMerge(s store.Store, tenant ident.TenantID, idPrefix, after string, size
 	m := &merge{store: s, chunk: min(share+share/2+4, size+1, store.MaxPage)}
 	from, to := entityRange(idPrefix, after)
 	for lane := range m.cursors {
-		m.cursors[lane] = cursor{partition: lanePartition(tenant, ident.Lane(lane)), from: from, to: to, more: true} //nolint:gosec // below 8
+		m.cursors[lane] = cursor{partition: lanePartition(tenant, ident.Lane(lane)), from: from, to: to, more: true}
 	}
 	return m
 }

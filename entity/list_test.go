@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"sort"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // all reads every page.
-func (w *world) all(t fataler, ctx context.Context, size int32) (ids []string, pages int) {
+func (w *world) all(ctx context.Context, t fataler, size int32) (ids []string, pages int) {
 	t.Helper()
 	page := entity.Page{Size: size}
 	for {
@@ -45,17 +46,17 @@ func (w *world) all(t fataler, ctx context.Context, size int32) (ids []string, p
 func TestListPages(t *testing.T) {
 	t.Parallel()
 	w := memory(t)
-	if ids, pages := w.all(t, as(acme), 10); len(ids) != 0 || pages != 1 {
+	if ids, pages := w.all(as(acme), t, 10); len(ids) != 0 || pages != 1 {
 		t.Errorf("a tenant without users lists %v", ids)
 	}
-	var want []string
+	want := make([]string, 0, 130)
 	for i := range 130 {
-		want = append(want, w.mustCreate(as(acme), user(fmt.Sprint(i))).GetId())
-		w.mustCreate(as(other), user(fmt.Sprint(i)))
+		want = append(want, w.mustCreate(as(acme), user(strconv.Itoa(i))).GetId())
+		w.mustCreate(as(other), user(strconv.Itoa(i)))
 	}
 	sort.Strings(want)
 	for _, test := range []struct{ size, pages int }{{0, 2}, {1, 130}, {7, 19}, {13, 10}, {130, 1}, {1000, 1}} {
-		ids, pages := w.all(t, as(acme), int32(test.size))
+		ids, pages := w.all(as(acme), t, int32(test.size))
 		if diff := cmp.Diff(want, ids); diff != "" {
 			t.Errorf("pages of %d (-want +got):\n%s", test.size, diff)
 		}
@@ -92,7 +93,7 @@ func TestListReadsLittleMoreThanAPage(t *testing.T) {
 	c := &counting{}
 	w := newWorld(t, openMemory(t), func(s store.Store) store.Store { c.Store = s; return c }, entity.Tuning{})
 	for i := range 400 {
-		w.mustCreate(as(acme), user(fmt.Sprint(i)))
+		w.mustCreate(as(acme), user(strconv.Itoa(i)))
 	}
 	page := entity.Page{Size: 50}
 	for n := 0; ; n++ {
@@ -118,7 +119,7 @@ func TestListUnderConcurrentWrites(t *testing.T) {
 	w := memory(t)
 	stable, doomed := map[string]bool{}, []string{}
 	for i := range 120 {
-		u := w.mustCreate(as(acme), user(fmt.Sprint(i)))
+		u := w.mustCreate(as(acme), user(strconv.Itoa(i)))
 		if i%3 == 0 {
 			doomed = append(doomed, u.GetId())
 		} else {
@@ -176,8 +177,8 @@ func TestForgedPageTokens(t *testing.T) {
 	t.Parallel()
 	w := memory(t)
 	for i := range 3 {
-		w.mustCreate(as(acme), user(fmt.Sprint(i)))
-		w.mustCreate(as(other), user(fmt.Sprint(i)))
+		w.mustCreate(as(acme), user(strconv.Itoa(i)))
+		w.mustCreate(as(other), user(strconv.Itoa(i)))
 	}
 	list := func(ctx context.Context, token string) error {
 		_, _, err := w.users.List(ctx, entity.Page{Size: 1, Token: token})
@@ -211,7 +212,7 @@ func TestForgedPageTokens(t *testing.T) {
 func FuzzPageToken(f *testing.F) {
 	w := memory(f)
 	for i := range 3 {
-		w.mustCreate(as(acme), user(fmt.Sprint(i)))
+		w.mustCreate(as(acme), user(strconv.Itoa(i)))
 	}
 	_, token, err := w.users.List(as(acme), entity.Page{Size: 1})
 	if err != nil {
@@ -235,10 +236,10 @@ func TestListIsTheSortedUnion(t *testing.T) {
 	var all []string
 	rapid.Check(t, func(rt *rapid.T) {
 		for range rapid.IntRange(0, 9).Draw(rt, "more") {
-			all = append(all, w.mustCreate(as(acme), user(fmt.Sprint(len(all)))).GetId())
+			all = append(all, w.mustCreate(as(acme), user(strconv.Itoa(len(all)))).GetId())
 		}
 		sort.Strings(all)
-		ids, _ := w.all(rt, as(acme), int32(rapid.IntRange(1, 60).Draw(rt, "size")))
+		ids, _ := w.all(as(acme), rt, int32(rapid.IntRange(1, 60).Draw(rt, "size")))
 		if diff := cmp.Diff(all, ids); len(all) > 0 && diff != "" {
 			rt.Fatalf("(-want +got):\n%s", diff)
 		}

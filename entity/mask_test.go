@@ -85,7 +85,7 @@ func TestApplyMaskIntoAbsentMessage(t *testing.T) {
 	if err := entity.ApplyMask(user, &profilev1.User{}, &fieldmaskpb.FieldMask{Paths: []string{"postal_address.country"}}); err != nil {
 		t.Fatal(err)
 	}
-	if user.PostalAddress != nil {
+	if user.GetPostalAddress() != nil {
 		t.Error("an empty message was made to hold an absence")
 	}
 }

@@ -3,6 +3,7 @@ package entity_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestOutcomesThatStayUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, f := unreliable(t, 3)
-			users := w.createIn(acme, 3, 2)
+			users := w.createInLane(2)
 			f.plan = slices.Clone(plan)
 			ctx, c := keyed(acme, "k", "r")
 			change := func(u *profilev1.User) { u.Locale = "en-GB" }
@@ -101,8 +102,8 @@ func TestNothingIsLostOrDoubledByLostAnswers(t *testing.T) {
 		acknowledged := map[string]bool{}
 		for i := range rapid.IntRange(1, 24).Draw(rt, "writers") {
 			group.Go(func() {
-				ctx, c := keyed(tenant, fmt.Sprint(i), "r")
-				made, err := answered(ctx, w.records, c, &profilev1.User{}, w.creating(user(fmt.Sprint(i))))
+				ctx, c := keyed(tenant, strconv.Itoa(i), "r")
+				made, err := answered(ctx, w.records, c, &profilev1.User{}, w.creating(user(strconv.Itoa(i))))
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {

@@ -8,8 +8,9 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 )
 
-// Purge deletes every row of a tenant in this region's table. The caller has closed the tenant to calls before, and destroys
-// its keys after; rows that a straggling call still writes are found by running it again, as is the rest when it was cut short.
+// Purge deletes every row of a tenant in this region's table. The caller has closed the tenant to calls and destroyed its keys
+// before, so that a straggling call can seal nothing new. Cut short, it is finished by running it again; so are rows that a
+// straggler wrote behind it.
 func (e *Engine) Purge(ctx context.Context, tenant ident.TenantID) error {
 	for _, partition := range partitions(tenant) {
 		if err := e.purgePartition(ctx, partition); err != nil {

@@ -2,7 +2,7 @@ package entity_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/domicile-api/domicile/entity"
@@ -12,6 +12,7 @@ import (
 // tiring fails every other commit, so that a purge is cut short again and again.
 type tiring struct {
 	store.Store
+
 	n int
 }
 
@@ -26,8 +27,8 @@ func TestPurge(t *testing.T) {
 	t.Parallel()
 	w := memory(t)
 	for i := range 150 {
-		ctx, _ := keyed(acme, fmt.Sprint(i), "r")
-		made := w.mustCreate(ctx, user(fmt.Sprint(i)))
+		ctx, _ := keyed(acme, strconv.Itoa(i), "r")
+		made := w.mustCreate(ctx, user(strconv.Itoa(i)))
 		if i%5 == 0 {
 			if err := w.remove(as(acme), made.GetId(), ""); err != nil {
 				t.Fatal(err)

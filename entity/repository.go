@@ -20,6 +20,7 @@ import (
 // alone. E is the pointer type of a generated message, e.g. *profilev1.User. It is safe for concurrent use.
 type Repository[E proto.Message] struct {
 	*shape
+
 	engine *Engine
 	typ    protoreflect.MessageType
 	views  sync.Map // full name of a projection → *view

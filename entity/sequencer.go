@@ -86,7 +86,7 @@ func (s *sequencer) drop(err error) {
 // gather makes a batch of the mutations that wait: of one epoch, none touching an item of another, as many as fit. The rest
 // keep their order.
 func (s *sequencer) gather(ctx context.Context) *batch {
-	b := newBatch(s.counterOp(), s.counter)
+	b := newBatch(s.counterOp(), s.counter, len(s.queue))
 	rest := s.queue[:0]
 	settled := 0
 	for _, m := range s.queue {
@@ -164,7 +164,7 @@ func (s *sequencer) send(ctx context.Context, c store.Commit) error {
 	for attempt := 1; ; attempt++ {
 		err := s.all.store.Commit(ctx, c)
 		if outcomeKnown(err) || errors.Is(err, store.ErrClosed) || attempt >= s.all.tuning.CommitAttempts {
-			return err //nolint:wrapcheck // commit tells the errors apart
+			return err
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -172,7 +172,7 @@ func (s *sequencer) send(ctx context.Context, c store.Commit) error {
 			pause = min(2*pause, maxRetryPause)
 		case <-ctx.Done():
 			timer.Stop()
-			return err //nolint:wrapcheck // see above
+			return err
 		}
 	}
 }

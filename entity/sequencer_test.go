@@ -3,6 +3,7 @@ package entity_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,7 @@ func gated(t *testing.T, tuning entity.Tuning) (*world, *gate) {
 func TestWaitingMutationsAreBatched(t *testing.T) {
 	t.Parallel()
 	w, g := gated(t, entity.Tuning{})
-	users := w.createIn(acme, 3, 31)
+	users := w.createInLane(31)
 	before := g.entered.Load()
 	open := g.close()
 	var group sync.WaitGroup
@@ -38,7 +39,7 @@ func TestWaitingMutationsAreBatched(t *testing.T) {
 			}
 		})
 	}
-	until(func() bool { return w.engine.Waiting(acme, 3) == len(users) })
+	until(func() bool { return w.engine.Waiting(acme, busyLane) == len(users) })
 	open()
 	group.Wait()
 	if n := g.entered.Load() - before; n > 3 {
@@ -52,7 +53,7 @@ func TestWaitingMutationsAreBatched(t *testing.T) {
 func TestAFailingMutationDoesNotHarmItsBatch(t *testing.T) {
 	t.Parallel()
 	w, g := gated(t, entity.Tuning{})
-	users := w.createIn(acme, 3, 8)
+	users := w.createInLane(8)
 	taken := w.mustCreate(as(acme), user("taken"))
 	open := g.close()
 	var group sync.WaitGroup
@@ -67,7 +68,7 @@ func TestAFailingMutationDoesNotHarmItsBatch(t *testing.T) {
 			})
 		})
 	}
-	until(func() bool { return w.engine.Waiting(acme, 3) == len(users) })
+	until(func() bool { return w.engine.Waiting(acme, busyLane) == len(users) })
 	open()
 	group.Wait()
 	for i, err := range errs {
@@ -200,7 +201,7 @@ func TestTwoProcessesNumberOneLane(t *testing.T) {
 func TestCancellation(t *testing.T) {
 	t.Parallel()
 	w, g := gated(t, entity.Tuning{})
-	users := w.createIn(acme, 3, 4)
+	users := w.createInLane(4)
 	held := g.entered.Load()
 	open := g.close()
 	outcomes := make([]chan error, len(users))
@@ -212,7 +213,7 @@ func TestCancellation(t *testing.T) {
 			_, err := w.update(ctx, users[i].GetId(), "", func(u *profilev1.User) { u.Locale = "en-GB" })
 			outcomes[i] <- err
 		}()
-		until(func() bool { return w.engine.Waiting(acme, 3) == i+1 })
+		until(func() bool { return w.engine.Waiting(acme, busyLane) == i+1 })
 	}
 	begin(0)
 	until(func() bool { return g.entered.Load() == held+1 }) // the first is in a commit, alone
@@ -241,7 +242,7 @@ func TestCancellation(t *testing.T) {
 func TestAFullLaneRefuses(t *testing.T) {
 	t.Parallel()
 	w, g := gated(t, entity.Tuning{MaxWaiting: 3})
-	users := w.createIn(acme, 3, 4)
+	users := w.createInLane(4)
 	open := g.close()
 	var group sync.WaitGroup
 	for _, u := range users[:3] {
@@ -251,9 +252,9 @@ func TestAFullLaneRefuses(t *testing.T) {
 			}
 		})
 	}
-	until(func() bool { return w.engine.Waiting(acme, 3) == 3 })
+	until(func() bool { return w.engine.Waiting(acme, busyLane) == 3 })
 	_, err := w.update(as(acme), users[3].GetId(), "", func(u *profilev1.User) { u.Locale = "en-GB" })
-	if f := wantReason(t, err, errorsv1.Reason_REASON_OVERLOADED); f.RetryAfter <= 0 {
+	if f := wantFault(t, err, errorsv1.Reason_REASON_OVERLOADED); f.RetryAfter <= 0 {
 		t.Error("it does not say when to come back")
 	}
 	open()
@@ -268,7 +269,7 @@ func TestIdleLanesAreForgotten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, openMemory(t), nil, entity.Tuning{IdleLanes: 3})
 	for i := range 40 {
-		w.mustCreate(as(acme), user(fmt.Sprint(i)))
+		w.mustCreate(as(acme), user(strconv.Itoa(i)))
 	}
 	until(func() bool { live, _ := w.engine.Lanes(); return live == 0 })
 	if _, idle := w.engine.Lanes(); idle > 3 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -61,7 +62,7 @@ func (e *Engine) encode(
 	}
 	if len(value) > maxStored {
 		f := fault.New(errorsv1.Reason_REASON_TOO_LARGE, "an entity has at most %d bytes", maxStored)
-		return nil, 0, f.With("limit_bytes", fmt.Sprint(maxStored))
+		return nil, 0, f.With("limit_bytes", strconv.Itoa(maxStored))
 	}
 	return value, class, nil
 }

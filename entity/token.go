@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gofrs/uuid/v5"
 
@@ -32,7 +33,7 @@ func (e *Engine) makeToken(ctx context.Context, tenant ident.TenantID, idPrefix,
 		return "", errors.New("entity: a stored id is not a TypeID")
 	}
 	body := append([]byte{tokenVersion}, u[:]...)
-	mac, err := e.cfg.Sealer.Hash(ctx, tenant, tokenPurpose, append(body[:len(body):len(body)], query...))
+	mac, err := e.cfg.Sealer.Hash(ctx, tenant, tokenPurpose, append(slices.Clip(body), query...))
 	if err != nil {
 		return "", fmt.Errorf("authenticating a page token: %w", err)
 	}
@@ -52,7 +53,7 @@ func (e *Engine) readToken(ctx context.Context, tenant ident.TenantID, idPrefix,
 		return "", tokenInvalid()
 	}
 	body, mac := raw[:tokenBytes-tokenMAC], raw[tokenBytes-tokenMAC:]
-	want, err := e.cfg.Sealer.Hash(ctx, tenant, tokenPurpose, append(body[:len(body):len(body)], query...))
+	want, err := e.cfg.Sealer.Hash(ctx, tenant, tokenPurpose, append(slices.Clip(body), query...))
 	if errors.Is(err, seal.ErrNoKey) {
 		return "", tokenInvalid() // a tenant without a key never got a token
 	}

@@ -26,7 +26,7 @@ func TestAnOlderReleaseKeepsWhatItDoesNotKnow(t *testing.T) {
 	made := w.mustCreate(as(acme), user("ada"))
 	if _, err := w.update(as(acme), made.GetId(), "", func(u *profilev1.User) {
 		u.ProtoReflect().SetUnknown(unknownField(98, "canary-sealed"))
-		u.PostalAddress.ProtoReflect().SetUnknown(unknownField(97, "canary-nested"))
+		u.GetPostalAddress().ProtoReflect().SetUnknown(unknownField(97, "canary-nested"))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestAnOlderReleaseKeepsWhatItDoesNotKnow(t *testing.T) {
 
 	var top, nested string
 	if _, err := w.update(as(acme), made.GetId(), "", func(u *profilev1.User) {
-		top, nested = string(u.ProtoReflect().GetUnknown()), string(u.PostalAddress.ProtoReflect().GetUnknown())
+		top, nested = string(u.ProtoReflect().GetUnknown()), string(u.GetPostalAddress().ProtoReflect().GetUnknown())
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -118,13 +118,10 @@ func mutate[E, R proto.Message](
 		if err != nil {
 			return none, err
 		}
-		out, err := commit(ctx, r, c, d, answer)
-		switch {
-		case !errors.Is(err, errChanged):
+		if out, err := commit(ctx, r, c, d, answer); !errors.Is(err, errChanged) {
 			return out, err
-		case etag != "":
-			return none, etagMismatch()
 		}
+		// It has changed since: what it is now is read again, and an etag then no longer matches.
 	}
 	return none, overloaded("too many others change this entity at the same time")
 }
@@ -161,7 +158,7 @@ func commit[E, R proto.Message](ctx context.Context, r *Repository[E], c *call.C
 				return store.Op{}, fmt.Errorf("encoding the answer: %w", err)
 			}
 			out = made
-			return r.engine.records.Op(ctx, m.tenant, *m.operation, w, plain) //nolint:wrapcheck // it says what it was doing
+			return r.engine.records.Op(ctx, m.tenant, *m.operation, w, plain)
 		}
 	}
 	if err := r.engine.lanes.submit(m); err != nil {

@@ -171,13 +171,13 @@ func TestIdempotencyRace(t *testing.T) {
 func TestSecretsAreShownOnce(t *testing.T) {
 	t.Parallel()
 	p := domiciletest.Start(t, domiciletest.Config{Services: services.All(), Demo: true})
-	make := func() answer {
+	create := func() answer {
 		return do(t, call{
 			method: http.MethodPost, url: p.OperationsEndpoint() + "/v1/tenants/acme-br/keys", key: p.OperatorKey(),
 			body: map[string]any{"displayName": "ci"}, header: map[string]string{"Idempotency-Key": "key-1"},
 		}).mustBe(t, http.StatusOK, "")
 	}
-	first, second := make(), make()
+	first, second := create(), create()
 	if first.text("secret") == "" || second.text("secret") != "" {
 		t.Errorf("secrets %q and %q", first.text("secret"), second.text("secret"))
 	}

@@ -40,7 +40,7 @@ func command(ctx context.Context, args ...string) *exec.Cmd {
 func freeBase(t *testing.T) int {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func freeBase(t *testing.T) int {
 		_ = l.Close()
 		free := true
 		for port := base + 1; port <= base+10 && free; port++ {
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
 			if free = err == nil; free {
 				_ = l.Close()
 			}

@@ -13,7 +13,7 @@ type DemoFile struct {
 	// Server is the URL of the operations port.
 	Server string `json:"server"`
 	// OperatorKey is a credential for operators' calls.
-	OperatorKey string `json:"operator_key"` //nolint:gosec // The file is how the key reaches the person who started the platform.
+	OperatorKey string `json:"operator_key"`
 	// Tenants are the demonstration tenants.
 	Tenants []DemoTenant `json:"tenants"`
 }
@@ -25,7 +25,7 @@ type DemoTenant struct {
 	// Home is the id of its home region.
 	Home string `json:"home"`
 	// APIKey is a whole API key of the tenant.
-	APIKey string `json:"api_key"` //nolint:gosec // See OperatorKey.
+	APIKey string `json:"api_key"`
 }
 
 const (

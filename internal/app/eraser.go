@@ -109,7 +109,7 @@ func (e *eraser) findLeft(ctx context.Context) error {
 
 func (e *eraser) eraseWaiting(ctx context.Context) {
 	e.mu.Lock()
-	var all []ident.TenantID
+	all := make([]ident.TenantID, 0, len(e.waiting))
 	for t := range e.waiting {
 		all = append(all, t)
 	}

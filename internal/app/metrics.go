@@ -40,6 +40,8 @@ type edgeMetrics struct {
 
 // Observe notes one call.
 func (m edgeMetrics) Observe(o edge.Observation) {
-	m.all.calls.WithLabelValues(m.region, string(o.Target), o.Procedure, o.Protocol.String(), o.Action, fault.Name(o.Reason), strconv.Itoa(o.Status)).Inc()
+	m.all.calls.WithLabelValues(
+		m.region, string(o.Target), o.Procedure, o.Protocol.String(), o.Action, fault.Name(o.Reason), strconv.Itoa(o.Status),
+	).Inc()
 	m.all.seconds.WithLabelValues(m.region, string(o.Target), o.Action).Observe(o.Duration.Seconds())
 }

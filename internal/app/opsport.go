@@ -30,7 +30,7 @@ func (o opsPort) handler() http.Handler {
 		}
 		writeStatus(w, http.StatusOK, "ready", "")
 	})
-	mux.HandleFunc("GET /buildinfo", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, Build()) })
+	mux.HandleFunc("GET /buildinfo", writeBuild)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.metrics, promhttp.HandlerOpts{Registry: o.metrics, Timeout: 10 * time.Second}))
 	mux.Handle("/", o.operators)
 	return mux
@@ -43,12 +43,22 @@ type probe struct {
 }
 
 func writeStatus(w http.ResponseWriter, code int, status, missing string) {
-	writeJSON(w, code, probe{Status: status, Missing: missing})
+	body, err := json.Marshal(probe{Status: status, Missing: missing})
+	writeJSON(w, code, body, err)
 }
 
-func writeJSON(w http.ResponseWriter, code int, v any) {
+func writeBuild(w http.ResponseWriter, _ *http.Request) {
+	body, err := json.Marshal(Build())
+	writeJSON(w, http.StatusOK, body, err)
+}
+
+func writeJSON(w http.ResponseWriter, code int, body []byte, err error) {
+	if err != nil {
+		http.Error(w, "the answer could not be written", http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v) // The prober has gone; there is nobody to tell.
+	_, _ = w.Write(append(body, '\n')) // The prober has gone; there is nobody to tell.
 }

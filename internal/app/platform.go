@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -57,7 +58,7 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 	loops, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.cancel = cancel
 	if err := p.start(ctx, loops); err != nil {
-		return nil, errors.Join(err, p.Close())
+		return nil, errors.Join(err, p.Close()) //nolint:contextcheck // What was opened is closed also when ctx has ended.
 	}
 	return p, nil
 }
@@ -83,7 +84,7 @@ func (p *Platform) start(ctx, loops context.Context) error {
 	}
 	p.tables.run(loops, p.loop)
 	for _, r := range p.regions {
-		r.run(loops, func(name string, run func(context.Context) error) { p.loop(loops, name, run) })
+		r.run(func(name string, run func(context.Context) error) { p.loop(loops, name, run) })
 	}
 	p.loop(loops, "seeding", p.seed)
 	return nil
@@ -190,8 +191,8 @@ func (p *Platform) Close() error {
 		errs = append(errs, p.stopListeners())
 		p.cancel()
 		p.loops.Wait()
-		for i := len(p.regions) - 1; i >= 0; i-- {
-			errs = append(errs, p.regions[i].close())
+		for _, v := range slices.Backward(p.regions) {
+			errs = append(errs, v.close())
 		}
 		if p.tracing != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

@@ -79,7 +79,7 @@ func openRegion(cfg Config, id ident.RegionID) (*region, error) {
 	}
 	var err error
 	if r.routeKey, err = loadRouteKey(filepath.Join(r.dir, routeKeyFile), cfg.Random); err != nil {
-		return nil, errors.Join(err, r.close())
+		return nil, errors.Join(err, r.close()) // See Start.
 	}
 	return r, nil
 }
@@ -192,7 +192,7 @@ func (r *region) signer(cfg Config) *routeheader.Signer {
 }
 
 // run follows the directory and erases purged tenants until ctx ends.
-func (r *region) run(ctx context.Context, start func(name string, run func(context.Context) error)) {
+func (r *region) run(start func(name string, run func(context.Context) error)) {
 	start("directory of "+string(r.id), r.directory.Run)
 	if r.eraser != nil {
 		start("eraser of "+string(r.id), r.eraser.run)

@@ -37,8 +37,9 @@ func loadRouteKey(path string, random io.Reader) (routeKey, error) {
 	case len(seed) != ed25519.SeedSize:
 		return routeKey{}, fmt.Errorf("the route key %s has %d bytes instead of %d; remove the file to make a new key", path, len(seed), ed25519.SeedSize)
 	}
-	private := ed25519.NewKeyFromSeed(seed)
-	return routeKey{id: routeheader.KeyID(private.Public().(ed25519.PublicKey)), private: private}, nil //nolint:forcetypeassert // The type is given by crypto/ed25519.
+	key := routeKey{private: ed25519.NewKeyFromSeed(seed)}
+	key.id = routeheader.KeyID(key.public())
+	return key, nil
 }
 
 func (k routeKey) public() ed25519.PublicKey {

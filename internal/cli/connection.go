@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -40,7 +41,8 @@ func connectTo(cmd *cobra.Command) (*connection, error) {
 		dir, _ := cmd.Flags().GetString("data")
 		found, err := findLocal(dir)
 		if err != nil {
-			return nil, usage("no platform named: give --server and --key (or DOMICILE_SERVER and DOMICILE_OPERATOR_KEY), or --data DIR of a running 'dev' or 'serve': %w", err)
+			return nil, usage("no platform named: give --server and --key (or DOMICILE_SERVER and DOMICILE_OPERATOR_KEY), "+
+				"or --data DIR of a running 'dev' or 'serve': %w", err)
 		}
 		if server == "" {
 			server = found.Server
@@ -90,15 +92,15 @@ func explainError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var coded *codedError
-	if errors.As(err, &coded) {
+	if _, ok := errors.AsType[*codedError](err); ok {
 		return err
 	}
 	var ce *connect.Error
 	if !errors.As(err, &ce) {
 		return refused(err)
 	}
-	text := ce.Message()
+	var text strings.Builder
+	text.WriteString(ce.Message())
 	reason := ""
 	for _, d := range ce.Details() {
 		v, err := d.Value()
@@ -110,12 +112,12 @@ func explainError(err error) error {
 			reason = v.GetReason()
 		case *errdetails.BadRequest:
 			for _, f := range v.GetFieldViolations() {
-				text += fmt.Sprintf("\n  %s: %s", f.GetField(), f.GetDescription())
+				_, _ = fmt.Fprintf(&text, "\n  %s: %s", f.GetField(), f.GetDescription()) // A Builder never fails.
 			}
 		}
 	}
 	if reason == "" {
-		return unreachable(fmt.Errorf("the platform does not answer (is it running?): %s", text))
+		return unreachable(fmt.Errorf("the platform does not answer (is it running?): %s", &text))
 	}
-	return refused(fmt.Errorf("%s: %s", reason, text))
+	return refused(fmt.Errorf("%s: %s", reason, &text))
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
@@ -22,7 +21,9 @@ func keysCommand() *cobra.Command {
 func keyTable(ks ...*tenancyv1.ApiKey) table {
 	t := table{header: []string{"KEY", "TENANT", "NAME", "CREATED", "EXPIRES", "REVOKED"}}
 	for _, k := range ks {
-		t.rows = append(t.rows, []string{k.GetId(), k.GetTenant(), k.GetDisplayName(), instant(k.GetCreateTime()), instant(k.GetExpireTime()), instant(k.GetRevokeTime())})
+		t.rows = append(t.rows, []string{
+			k.GetId(), k.GetTenant(), k.GetDisplayName(), instant(k.GetCreateTime()), instant(k.GetExpireTime()), instant(k.GetRevokeTime()),
+		})
 	}
 	return t
 }
@@ -113,7 +114,7 @@ func keysRevoke() *cobra.Command {
 
 func revokeAtHome(cmd *cobra.Command, c *connection, tenant, id string) error {
 	ctx, info := connect.NewClientContext(cmd.Context())
-	info.RequestHeader().Set(http.CanonicalHeaderKey("Domicile-Tenant"), tenant)
+	info.RequestHeader().Set("Domicile-Tenant", tenant)
 	r, err := c.tenancy().RevokeOwnApiKey(ctx, &tenancyv1.RevokeOwnApiKeyRequest{Id: id})
 	if err != nil {
 		return explainError(err)

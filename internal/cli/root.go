@@ -53,8 +53,7 @@ func Main(cfg Config, args []string) int {
 	if text := err.Error(); text != "" {
 		_, _ = fmt.Fprintf(cfg.Stderr, "%s: %s\n", cfg.Name, text)
 	}
-	var coded *codedError
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*codedError](err); ok {
 		return coded.code
 	}
 	return ExitUsage

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,7 +43,7 @@ func whereisCommand() *cobra.Command {
 				header: []string{"TENANT", "HOME", "ENDPOINT", "JURISDICTION", "STANDBY", "TRANSIT", "PROJECTIONS", "EPOCH"},
 				rows: [][]string{{
 					r.GetTenant(), r.GetHome(), r.GetHomeEndpoint(), r.GetJurisdiction(), r.GetStandby(), word(r.GetTransit()),
-					word(r.GetProjections()), fmt.Sprint(r.GetEpoch()),
+					word(r.GetProjections()), strconv.FormatUint(r.GetEpoch(), 10),
 				}},
 			})
 		},

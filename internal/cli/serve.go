@@ -30,7 +30,10 @@ func serveCommand(cfg Config) *cobra.Command {
 			return runPlatform(cmd, c, func(p *app.Platform) error {
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s serves %s at %s, operations at %s\n",
 					cfg.Name, c.Regions[0], p.Endpoint(c.Regions[0]), p.OperationsURL())
-				return err
+				if err != nil {
+					return fmt.Errorf("writing the announcement: %w", err)
+				}
+				return nil
 			})
 		},
 	}
@@ -76,7 +79,7 @@ func serveConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 }
 
 func regionIDs(t *topology.Topology) []string {
-	var ids []string
+	ids := make([]string, 0, t.Len())
 	for _, i := range t.Regions() {
 		ids = append(ids, string(t.ID(i)))
 	}

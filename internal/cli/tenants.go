@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -72,7 +73,7 @@ func tenantTable(ts ...*tenancyv1.Tenant) table {
 	for _, x := range ts {
 		t.rows = append(t.rows, []string{
 			x.GetId(), x.GetHome(), x.GetStandby(), x.GetJurisdiction(), word(x.GetTransit()), word(x.GetProjections()),
-			word(x.GetState()), fmt.Sprint(x.GetEpoch()), strings.Join(x.GetHosts(), ","),
+			word(x.GetState()), strconv.FormatUint(x.GetEpoch(), 10), strings.Join(x.GetHosts(), ","),
 		})
 	}
 	return t

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +24,7 @@ func topologyCheck() *cobra.Command {
 		Short: "Check a topology file; exit 1 if anything is wrong with it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := os.ReadFile(args[0]) //nolint:gosec // The operator names the file.
+			data, err := topology.ReadFile(args[0])
 			if err != nil {
 				return usage("reading the topology: %w", err)
 			}
@@ -74,7 +73,9 @@ func regionTable(t *topologyv1.Topology) table {
 		for i, role := range r.GetRoles() {
 			roles[i] = word(role)
 		}
-		out.rows = append(out.rows, []string{r.GetId(), r.GetPlace(), r.GetJurisdiction(), strings.Join(roles, ","), dash(r.GetStandby()), dash(r.GetWitness()), r.GetEndpoint()})
+		out.rows = append(out.rows, []string{
+			r.GetId(), r.GetPlace(), r.GetJurisdiction(), strings.Join(roles, ","), dash(r.GetStandby()), dash(r.GetWitness()), r.GetEndpoint(),
+		})
 	}
 	return out
 }

@@ -25,7 +25,7 @@ const (
 	segmentBits = 6
 	segmentSize = 1 << segmentBits
 	// entriesPerBucket is the mean at which the number of buckets doubles.
-	entriesPerBucket = 4
+	entriesPerBucket = 8
 )
 
 // bucketTable is a number of buckets that is a power of two, at least segmentSize, or 0. A bucket is found by the lowest bits

@@ -79,6 +79,7 @@ func TestCredentials(t *testing.T) {
 		"unknown":            {full: unknown, lookups: true},
 		"of another secret":  {full: impostor},
 		"mistyped":           {full: mistyped},
+		"unknown, mistyped":  {full: unknown[:len(unknown)-1] + flip(unknown[len(unknown)-1])},
 		"without the secret": {full: good[:len("dk_acme-eu_")+16]},
 	} {
 		key, err := credential.Parse(tc.full)

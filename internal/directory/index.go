@@ -22,7 +22,8 @@ type IndexConfig struct {
 type Index struct {
 	cfg IndexConfig
 
-	tenants     *compactMap // by id
+	routes      *routeTable // by id, for the request path
+	tenants     *compactMap // by id, everything
 	hosts       *hostTable
 	keys        *compactMap // by tenant + "/" + key id; the tenant of an operator's key is empty
 	revocations *compactMap // as keys
@@ -37,7 +38,7 @@ type Index struct {
 // NewIndex returns an empty index.
 func NewIndex(cfg IndexConfig) *Index {
 	x := &Index{
-		cfg: cfg, tenants: newCompactMap(), hosts: newHostTable(), keys: newCompactMap(), revocations: newCompactMap(),
+		cfg: cfg, routes: newRouteTable(), tenants: newCompactMap(), hosts: newHostTable(), keys: newCompactMap(), revocations: newCompactMap(),
 	}
 	x.routeKeys.Store(&map[ident.RegionID]regionKeys{})
 	x.strange.Store(new([]string))
@@ -47,20 +48,30 @@ func NewIndex(cfg IndexConfig) *Index {
 // Tenant returns how a tenant's calls are routed. Deleted and purged tenants are known too; their State says so, and
 // routing.Decide refuses them.
 func (x *Index) Tenant(id string) (routing.Tenant, bool) {
-	value, ok := x.tenants.get(id)
+	packed, ok := x.routes.get(x.routes.hash(id))
 	if !ok {
 		return routing.Tenant{}, false
 	}
-	return decodeTenant(value).routing(), true
+	t, whole := packed.unpack()
+	if !whole {
+		value, ok := x.tenants.get(id)
+		return decodeTenant(value).routing(), ok
+	}
+	return t, true
 }
 
 // TenantBytes is Tenant for an id in bytes, which it does not keep.
 func (x *Index) TenantBytes(id []byte) (routing.Tenant, bool) {
-	value, ok := x.tenants.getBytes(id)
+	packed, ok := x.routes.get(x.routes.hashBytes(id))
 	if !ok {
 		return routing.Tenant{}, false
 	}
-	return decodeTenant(value).routing(), true
+	t, whole := packed.unpack()
+	if !whole {
+		value, ok := x.tenants.getBytes(id)
+		return decodeTenant(value).routing(), ok
+	}
+	return t, true
 }
 
 // Host returns the tenant that a host stands for, lower-case and without port. While records out of order let two tenants

@@ -72,13 +72,10 @@ func (x *Index) changeKey(c changes, name string, r *directoryv1.Record) {
 func (x *Index) changeRevocation(c changes, r *directoryv1.Record) {
 	rev := r.GetRevocation()
 	name := string(appendKeyName(nil, ident.TenantID(rev.GetTenant()), rev.GetKeyId()))
-	e := revocationEntry{writer: x.code(r.GetWriter()), wseq: ident.Seq(r.GetWseq()), revoked: micros(rev.GetRevokeTime())}
-	if old, known := current(x.revocations, c.revocations, name); known {
-		// One revocation is enough, whoever wrote it.
-		if had := decodeRevocation(old); had.writer != e.writer || had.wseq >= e.wseq {
-			return
-		}
+	if _, known := current(x.revocations, c.revocations, name); known {
+		return // One revocation is enough, whoever wrote it.
 	}
+	e := revocationEntry{writer: x.code(r.GetWriter()), wseq: ident.Seq(r.GetWseq()), revoked: micros(rev.GetRevokeTime())}
 	c.revocations[name] = e.encode()
 }
 
@@ -116,12 +113,27 @@ func (x *Index) commit(c changes) {
 	x.revocations.put(c.revocations)
 	x.keys.put(c.keys)
 	x.tenants.put(c.tenants)
+	x.routes.reserve(x.tenants.count-x.routes.count, x.packed())
+	for id, value := range c.tenants {
+		x.routes.put(id, decodeTenant(value).pack())
+	}
 	x.known.Store(int64(x.tenants.count))
 	if x.hosts.full(len(add)) {
 		x.hosts.rebuild(x.hosts.count, len(add), x.claims())
 		return
 	}
 	x.hosts.update(remove, add)
+}
+
+// packed gives all tenants with their routes.
+func (x *Index) packed() iter.Seq2[string, packedRoute] {
+	return func(yield func(string, packedRoute) bool) {
+		for id, value := range x.tenants.all() {
+			if !yield(id, decodeTenant(value).pack()) {
+				return
+			}
+		}
+	}
 }
 
 // claims gives all hosts of all tenants.

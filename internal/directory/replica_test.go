@@ -16,9 +16,7 @@ import (
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	"github.com/domicile-api/domicile/internal/directory"
 	faults "github.com/domicile-api/domicile/internal/fault"
-	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
-	"github.com/domicile-api/domicile/internal/routing"
 )
 
 // TestOnlyGlobal walks everything that a record or a snapshot can hold: the directory goes everywhere, so all of it is GLOBAL.
@@ -185,10 +183,3 @@ func TestReplicaLateWriter(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
-
-// decide routes a tenant's call by what an index says, as an edge in Frankfurt would.
-func decide(x *directory.Index, id []byte) routing.Decision {
-	home, known := x.TenantBytes(id)
-	edge, _ := topo().Index(ident.RegionID(frankfurt))
-	return routing.Decide(topo(), routing.Input{Tenant: home, Known: known, Route: policyv1.Route_ROUTE_HOME, Edge: edge})
-}

@@ -22,6 +22,7 @@ import (
 	"github.com/domicile-api/domicile/internal/directory"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
+	"github.com/domicile-api/domicile/internal/store/globaltable"
 )
 
 func newWriter(table directory.Table, region ident.RegionID) *directory.Writer {
@@ -234,6 +235,11 @@ func TestWriterSeesItsOwnState(t *testing.T) {
 	purged.State = tenancyv1.TenantState_TENANT_STATE_PURGED
 	write(always(tenantRecord(0, purged)), nil)
 	owners(map[string]ident.TenantID{"a": "other", "b": "", "c": ""})
+	// Whoever claimed a host last has it; one who gives it up without having it takes it from nobody.
+	write(always(tenantRecord(0, tenant("zoo", "z"))), nil)
+	write(always(tenantRecord(0, tenant("bank", "z"))), nil)
+	write(always(tenantRecord(0, tenant("zoo"))), nil)
+	owners(map[string]ident.TenantID{"z": "bank"})
 	if r := write(create(tenant("acme-eu"), repetition("one")), nil); r != nil {
 		t.Errorf("a repetition wrote %v", r)
 	}
@@ -282,7 +288,21 @@ func TestWriterDecidesAgain(t *testing.T) {
 // one host, and for one idempotency key.
 func TestWriterRaces(t *testing.T) {
 	t.Parallel()
-	table := strictTable{openTable(t)}
+	t.Run("store", func(t *testing.T) { t.Parallel(); race(t, strictTable{openTable(t)}) })
+	t.Run("global table", func(t *testing.T) {
+		t.Parallel()
+		table, err := globaltable.Open(t.Context(), globaltable.Config{
+			Region: control, Peers: others(control), Local: openTable(t), Clock: time.Now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		race(t, table)
+	})
+}
+
+func race(t *testing.T, table directory.Table) {
+	t.Helper()
 	const writers = 64
 	var all sync.WaitGroup
 	var mu sync.Mutex

@@ -74,10 +74,15 @@ type Config struct {
 	Propagator propagation.TextMapPropagator
 	// TLS is for endpoints that are https; nil: the system's roots.
 	TLS *tls.Config
+	// Dial, if set, wraps how connections to other regions are opened, e.g. to meet them with faults.
+	Dial func(DialFunc) DialFunc
 	// MaxBytes bounds a request that is not a stream; zero: rpc.DefaultMaxBytes.
 	MaxBytes int64
 	// UpstreamTimeout, DialTimeout and RetryAfter: see their defaults.
 	UpstreamTimeout, DialTimeout, RetryAfter time.Duration
+
+	// alwaysHTTP2 is what the benchmark of the two protocols compares.
+	alwaysHTTP2 bool
 }
 
 var errConfig = errors.New("edge: incomplete configuration")

@@ -29,25 +29,24 @@ func (e *Edge) refuseMethod(rec *recorder, r *http.Request, allow string) {
 // before, on HTTP/1.1, it answers.
 func (e *Edge) refuseUnread(rec *recorder, r *http.Request, err error) {
 	if r.ProtoMajor == 1 && r.ContentLength != 0 {
-		// With this header the server answers at once; with a deadline in the past what it would read afterwards fails.
-		rec.Header().Set("Connection", "close")
-		leaveUnread(rec.w, r)
+		leaveUnread(rec.w)
 	}
 	e.refuse(rec, r, err)
 }
 
-// leaveUnread makes the server close the connection without reading on, but only after the client had time to read the answer: to close
+// leaveUnread makes the server answer at once and close the connection without reading on, but only after the client had time to read the answer: to close
 // a connection on which data is still coming in resets it, and the answer may be lost.
-func leaveUnread(w http.ResponseWriter, r *http.Request) {
-	// net/http lets a client read the answer before it hangs up when a body was beyond its limit. This reader is: it never asks r.Body.
+func leaveUnread(w http.ResponseWriter) {
+	// When a body is beyond its limit, net/http reads no more of it before it answers, announces that it will close, and gives the
+	// client time before it does. This reader is beyond its limit at once; it never asks the request's body.
 	tooLarge := http.MaxBytesReader(innermost(w), oneByte{}, 0)
 	if _, err := tooLarge.Read(make([]byte, 1)); err == nil {
 		return
 	}
+	// What net/http would read all the same, after the answer, fails by a deadline in the past.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)); err != nil {
 		return // not a network connection: there is nothing to read from it
 	}
-	r.Body = http.NoBody
 }
 
 // innermost returns the writer of net/http itself.

@@ -58,7 +58,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rpc.Stream(rec)
 	}
 	if method == nil || !method.Uploads {
-		if err := rpc.LimitBody(r, e.cfg.MaxBytes); err != nil {
+		var err error
+		if r, err = rpc.LimitBody(r, e.cfg.MaxBytes); err != nil {
 			e.refuseUnread(rec, r, err)
 			return
 		}

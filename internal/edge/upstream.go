@@ -23,6 +23,9 @@ const (
 	bufferSize  = 16 << 10
 )
 
+// DialFunc opens a connection to another region.
+type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
 // upstream has the connections to all regions. By measurement (docs/decisions/0007-edge-forwarding.md) calls that are one message
 // each way go over a pool of HTTP/1.1 connections, and gRPC and streams, which need HTTP/2, over a few HTTP/2 ones: on one
 // connection Go writes one frame at a time.
@@ -31,6 +34,7 @@ type upstream struct {
 	unary   *http.Transport
 	streams []*http.Transport
 	next    atomic.Uint32
+	always  bool // HTTP/2 for all calls
 }
 
 func newUpstream(cfg Config) (*upstream, error) {
@@ -38,7 +42,7 @@ func newUpstream(cfg Config) (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{targets: targets, unary: newTransport(cfg, false)}
+	u := &upstream{targets: targets, unary: newTransport(cfg, false), always: cfg.alwaysHTTP2}
 	for range max(2, runtime.GOMAXPROCS(0)) {
 		u.streams = append(u.streams, newTransport(cfg, true))
 	}
@@ -51,9 +55,13 @@ func newTransport(cfg Config, http2 bool) *http.Transport {
 	protocols.SetUnencryptedHTTP2(http2) // must be alone: beside HTTP1 it is never chosen for http:// URLs
 	protocols.SetHTTP2(http2)
 	dialer := &net.Dialer{Timeout: cfg.DialTimeout}
+	dial := dialer.DialContext
+	if cfg.Dial != nil {
+		dial = cfg.Dial(dial)
+	}
 	return &http.Transport{
 		Protocols:           protocols,
-		DialContext:         dialer.DialContext,
+		DialContext:         dial,
 		TLSClientConfig:     cfg.TLS,
 		TLSHandshakeTimeout: cfg.DialTimeout,
 		MaxIdleConnsPerHost: maxIdlePerRegion,
@@ -81,8 +89,8 @@ func (u *upstream) transport(v *visit) *http.Transport {
 }
 
 // usesHTTP2 tells whether a call needs HTTP/2.
-func (*upstream) usesHTTP2(v *visit) bool {
-	return v.protocol == rpc.GRPC || v.protocol == rpc.ConnectStream || v.method.Streams
+func (u *upstream) usesHTTP2(v *visit) bool {
+	return u.always || v.protocol == rpc.GRPC || v.protocol == rpc.ConnectStream || v.method.Streams
 }
 
 // urlOf returns where a request goes: its path and query at the region's endpoint.

@@ -8,6 +8,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -66,17 +67,14 @@ func Wrap(reason errorsv1.Reason, cause error, format string, args ...any) *Erro
 func (e *Error) With(key, value string) *Error {
 	c := *e
 	c.Metadata = make(map[string]string, len(e.Metadata)+1)
-	for k, v := range e.Metadata {
-		c.Metadata[k] = v
-	}
+	maps.Copy(c.Metadata, e.Metadata)
 	c.Metadata[key] = value
 	return &c
 }
 
 // ReasonOf returns the reason of the first fault in err's chain; REASON_UNSPECIFIED if there is none.
 func ReasonOf(err error) errorsv1.Reason {
-	var f *Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Error](err); ok {
 		return f.Reason
 	}
 	return errorsv1.Reason_REASON_UNSPECIFIED

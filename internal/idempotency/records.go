@@ -68,7 +68,10 @@ func (r *Records) Replay(ctx context.Context, c *call.Call) (answer []byte, foun
 		return nil, false, fmt.Errorf("opening the stored answer: %w", err)
 	}
 	c.Replayed = true
-	c.Committed = &call.Write{Epoch: ident.Epoch(rec.GetEpoch()), Lane: ident.Lane(rec.GetLane()), Seq: ident.Seq(rec.GetSeq())} //nolint:gosec // a lane is below 8
+	c.Committed = &call.Write{
+		Epoch: ident.Epoch(rec.GetEpoch()), Seq: ident.Seq(rec.GetSeq()),
+		Lane: ident.Lane(rec.GetLane()), //nolint:gosec // a lane is below 8
+	}
 	return answer, true, nil
 }
 

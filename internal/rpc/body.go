@@ -10,17 +10,22 @@ import (
 	"github.com/domicile-api/domicile/internal/fault"
 )
 
-// LimitBody bounds what a request may bring. It refuses a body that says it is larger at once, and else gives the request a body
-// whose reading fails at the limit, and when it takes longer than the server waits. These failures keep their reason through the libraries
-// that read the body.
-func LimitBody(r *http.Request, limit int64) error {
+// LimitBody bounds what a request may bring. It refuses a body that says it is larger at once, and else returns the request with a body
+// whose reading fails at the limit, and when it takes longer than the server waits. These failures keep their reason through the
+// libraries that read the body.
+//
+// The request given is left as it is: net/http looks at its own body, after a handler that did not read all of it, to know
+// whether the connection can carry another request. Hidden from it, the rest of the body would be taken for one.
+func LimitBody(r *http.Request, limit int64) (*http.Request, error) {
 	if r.ContentLength > limit {
-		return TooLarge(limit)
+		return r, TooLarge(limit)
 	}
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &limitedBody{body: r.Body, left: limit, limit: limit, sized: r.ContentLength >= 0}
+	if r.Body == nil || r.Body == http.NoBody {
+		return r, nil
 	}
-	return nil
+	limited := *r
+	limited.Body = &limitedBody{body: r.Body, left: limit, limit: limit, sized: r.ContentLength >= 0}
+	return &limited, nil
 }
 
 type limitedBody struct {

@@ -16,6 +16,7 @@ import (
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
 	"github.com/domicile-api/domicile/gen/domicile/profile/v1/profilev1connect"
 	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/rpctest"
 )
 
 // canary is in each bad request and may be in no answer.
@@ -68,7 +69,7 @@ func TestRESTRequestsThatDoNotDecode(t *testing.T) {
 			body, cut := strings.CutSuffix(tt.body, "chunked")
 			reader := io.Reader(strings.NewReader(body))
 			if cut {
-				reader = chunked([]byte(body))
+				reader = rpctest.Chunked([]byte(body))
 			}
 			request := r.request(t, tt.method, tt.path, tt.contentType, reader)
 			switch {
@@ -78,7 +79,7 @@ func TestRESTRequestsThatDoNotDecode(t *testing.T) {
 			case body == "gzip?":
 				request.Header.Set("Content-Encoding", "snappy")
 			}
-			got := exchange(t, h1(t), request)
+			got := rpctest.Exchange(t, rpctest.H1(t), request)
 			if got.Status != tt.status || got.Reason != tt.reason || !strings.Contains(got.Message, tt.message) {
 				t.Errorf("%d %s %q, want %d %s with %q", got.Status, got.Reason, got.Message, tt.status, tt.reason, tt.message)
 			}
@@ -107,7 +108,7 @@ func TestRPCRequestsThatDoNotDecode(t *testing.T) {
 	badText := protowire.AppendString(protowire.AppendTag(nil, 2, protowire.BytesType), canary+"\xff")
 	badUTF8 := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), badText)
 	noProto := []byte("\xff" + canary)
-	large := protoBody(t, &profilev1.CreateUserRequest{User: &profilev1.User{RegulatedNote: strings.Repeat("x", 5<<20)}})
+	large := rpctest.ProtoBody(t, &profilev1.CreateUserRequest{User: &profilev1.User{RegulatedNote: strings.Repeat("x", 5<<20)}})
 	bomb := zip(t, large)
 	create := profilev1connect.ProfileServiceCreateUserProcedure
 	for _, tt := range []struct {
@@ -128,29 +129,29 @@ func TestRPCRequestsThatDoNotDecode(t *testing.T) {
 		{"content type", create, "text/plain", "", []byte(canary), 415, "UNSUPPORTED", ""},
 		{"unknown method", "/domicile.profile.v1.ProfileService/Canary7391", "application/json", "", []byte(`{}`), 404, "VERSION_UNAVAILABLE", ""},
 		{"unknown service", "/domicile.canary7391.v1.Service/Get", "application/json", "", []byte(`{}`), 404, "VERSION_UNAVAILABLE", ""},
-		{"gRPC text", create, "application/grpc", "", frame(badUTF8), 200, "INVALID_ARGUMENT", "a text is not valid UTF-8"},
-		{"gRPC garbage", create, "application/grpc", "", frame(noProto), 200, "INVALID_ARGUMENT", "not a message of the contract"},
-		{"gRPC JSON unknown field", create, "application/grpc+json", "", frame(unknownJSON), 200, "INVALID_ARGUMENT", "a field that the contract"},
-		{"gRPC large", create, "application/grpc", "", frame(large), 200, "TOO_LARGE", ""},
-		{"gRPC bomb", create, "application/grpc", "gzip", append([]byte{1}, frame(bomb)[1:]...), 200, "TOO_LARGE", ""},
+		{"gRPC text", create, "application/grpc", "", rpctest.Frame(badUTF8), 200, "INVALID_ARGUMENT", "a text is not valid UTF-8"},
+		{"gRPC garbage", create, "application/grpc", "", rpctest.Frame(noProto), 200, "INVALID_ARGUMENT", "not a message of the contract"},
+		{"gRPC JSON unknown field", create, "application/grpc+json", "", rpctest.Frame(unknownJSON), 200, "INVALID_ARGUMENT", "a field that the contract"},
+		{"gRPC large", create, "application/grpc", "", rpctest.Frame(large), 200, "TOO_LARGE", ""},
+		{"gRPC bomb", create, "application/grpc", "gzip", append([]byte{1}, rpctest.Frame(bomb)[1:]...), 200, "TOO_LARGE", ""},
 		{"gRPC not framed", create, "application/grpc", "", []byte("ab"), 200, "INVALID_ARGUMENT", ""},
-		{"gRPC unknown method", "/domicile.profile.v1.ProfileService/Canary7391", "application/grpc", "", frame(nil), 200, "VERSION_UNAVAILABLE", ""},
-		{"gRPC unknown compression", create, "application/grpc", canary, frame(nil), 200, "VERSION_UNAVAILABLE", ""},
-		{"gRPC-Web text", create, "application/grpc-web+proto", "", frame(badUTF8), 200, "INVALID_ARGUMENT", "a text is not valid UTF-8"},
-		{"gRPC-Web large", create, "application/grpc-web+proto", "", frame(large), 200, "TOO_LARGE", ""},
-		{"Connect stream garbage", "/domicile.rpctest.v1.StreamService/Count", "application/connect+proto", "", frame(noProto), 200, "INVALID_ARGUMENT", "not a message of the contract"},
-		{"Connect stream unknown compression", "/domicile.rpctest.v1.StreamService/Count", "application/connect+proto", canary, frame(nil), 200, "VERSION_UNAVAILABLE", ""},
-		{"Connect stream large", "/domicile.rpctest.v1.StreamService/Join", "application/connect+proto", "", frame(large), 200, "TOO_LARGE", ""},
+		{"gRPC unknown method", "/domicile.profile.v1.ProfileService/Canary7391", "application/grpc", "", rpctest.Frame(nil), 200, "VERSION_UNAVAILABLE", ""},
+		{"gRPC unknown compression", create, "application/grpc", canary, rpctest.Frame(nil), 200, "VERSION_UNAVAILABLE", ""},
+		{"gRPC-Web text", create, "application/grpc-web+proto", "", rpctest.Frame(badUTF8), 200, "INVALID_ARGUMENT", "a text is not valid UTF-8"},
+		{"gRPC-Web large", create, "application/grpc-web+proto", "", rpctest.Frame(large), 200, "TOO_LARGE", ""},
+		{"Connect stream garbage", "/domicile.rpctest.v1.StreamService/Count", "application/connect+proto", "", rpctest.Frame(noProto), 200, "INVALID_ARGUMENT", "not a message of the contract"},
+		{"Connect stream unknown compression", "/domicile.rpctest.v1.StreamService/Count", "application/connect+proto", canary, rpctest.Frame(nil), 200, "VERSION_UNAVAILABLE", ""},
+		{"Connect stream large", "/domicile.rpctest.v1.StreamService/Join", "application/connect+proto", "", rpctest.Frame(large), 200, "TOO_LARGE", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			request := r.request(t, http.MethodPost, tt.path, tt.contentType, chunked(tt.body))
+			request := r.request(t, http.MethodPost, tt.path, tt.contentType, rpctest.Chunked(tt.body))
 			if tt.encoding != "" {
 				for _, name := range []string{"Content-Encoding", "Grpc-Encoding", "Connect-Content-Encoding"} {
 					request.Header.Set(name, tt.encoding)
 				}
 			}
-			got := exchange(t, h2c(t), request)
+			got := rpctest.Exchange(t, rpctest.H2C(t), request)
 			if got.Status != tt.status || got.Reason != tt.reason || !strings.Contains(got.Message, tt.message) {
 				t.Errorf("%d %s %q, want %d %s with %q", got.Status, got.Reason, got.Message, tt.status, tt.reason, tt.message)
 			}
@@ -194,11 +195,11 @@ func TestUnknownBinaryFieldsAreDropped(t *testing.T) {
 	request.ProtoReflect().SetUnknown(unknown)
 	for _, option := range []connect.ClientOption{connect.WithClientOptions(), connect.WithGRPC(), connect.WithGRPCWeb()} {
 		seen = nil
-		client := profilev1connect.NewProfileServiceClient(h2c(t), r.url, option, bearer(r.key))
+		client := profilev1connect.NewProfileServiceClient(rpctest.H2C(t), r.url, option, rpctest.Bearer(r.key))
 		if _, err := client.CreateUser(t.Context(), request); err != nil {
 			t.Fatalf("creating: %v", err)
 		}
-		if raw := protoBody(t, seen); seen == nil || bytes.Contains(raw, []byte(canary)) {
+		if raw := rpctest.ProtoBody(t, seen); seen == nil || bytes.Contains(raw, []byte(canary)) {
 			t.Errorf("the handler saw %q", raw)
 		}
 	}
@@ -217,7 +218,7 @@ func TestJSONForm(t *testing.T) {
 		if strings.Contains(path, ".") {
 			body = `{"user":` + body + `}`
 		}
-		answer, err := h1(t).Do(r.request(t, http.MethodPost, path, "application/json", strings.NewReader(body)))
+		answer, err := rpctest.H1(t).Do(r.request(t, http.MethodPost, path, "application/json", strings.NewReader(body)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +239,7 @@ func TestJSONForm(t *testing.T) {
 func TestContentTypesThatAreTaken(t *testing.T) {
 	t.Parallel()
 	r := newRegion(t, regionConfig{})
-	client := profilev1connect.NewProfileServiceClient(h1(t), r.url, bearer(r.key))
+	client := profilev1connect.NewProfileServiceClient(rpctest.H1(t), r.url, rpctest.Bearer(r.key))
 	if _, err := client.CreateUser(t.Context(), &profilev1.CreateUserRequest{User: validUser()}); err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +250,7 @@ func TestContentTypesThatAreTaken(t *testing.T) {
 		{"GET", "/v1/users/usr_1", "application/x-www-form-urlencoded", ""},
 		{"DELETE", "/v1/users/usr_1", "text/plain", ""},
 	} {
-		answer, err := h1(t).Do(r.request(t, tt.method, tt.path, tt.contentType, strings.NewReader(tt.body)))
+		answer, err := rpctest.H1(t).Do(r.request(t, tt.method, tt.path, tt.contentType, strings.NewReader(tt.body)))
 		if err != nil {
 			t.Fatal(err)
 		}

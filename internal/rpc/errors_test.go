@@ -14,21 +14,17 @@ import (
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
 	"github.com/domicile-api/domicile/gen/domicile/profile/v1/profilev1connect"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/rpctest"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
 var discard = slog.New(slog.DiscardHandler)
-
-func newAny(typeName string, value []byte) *anypb.Any {
-	return &anypb.Any{TypeUrl: "type.googleapis.com/" + typeName, Value: value}
-}
 
 // The table of the design: what each reason means over HTTP.
 var statuses = map[string]int{
@@ -71,19 +67,19 @@ func TestErrorsHaveOneShape(t *testing.T) {
 		}
 		reason = errorsv1.Reason(number)
 		name := rpc.ReasonName(reason)
-		for _, w := range wires(profilev1connect.ProfileServiceGetUserProcedure, "/v1/users/usr_1") {
+		for _, w := range rpctest.Wires(profilev1connect.ProfileServiceGetUserProcedure, "/v1/users/usr_1") {
 			method, body := http.MethodPost, []byte(nil)
-			if w.body == nil {
+			if w.Body == nil {
 				method = http.MethodGet
 			} else {
-				body = w.body(t, &profilev1.GetUserRequest{Id: "usr_1"})
+				body = w.Body(t, &profilev1.GetUserRequest{Id: "usr_1"})
 			}
-			got := exchange(t, w.client(t), r.request(t, method, w.path, w.contentType, bytes.NewReader(body)))
+			got := rpctest.Exchange(t, w.Client(t), r.request(t, method, w.Path, w.ContentType, bytes.NewReader(body)))
 			status := statuses[name]
-			if strings.HasPrefix(w.name, "gRPC") {
+			if strings.HasPrefix(w.Name, "gRPC") {
 				status = http.StatusOK
 			}
-			want := failure{
+			want := rpctest.Failure{
 				Status: status, Reason: name, Message: "100 % as it is", Metadata: map[string]string{"home_region": "eu-central-1"},
 				Violations: []string{"user.email string.email"},
 			}
@@ -92,17 +88,17 @@ func TestErrorsHaveOneShape(t *testing.T) {
 				return field == ".Code" || field == ".Header" || field == ".Body"
 			}, cmp.Ignore())
 			if diff := cmp.Diff(want, got, opts); diff != "" {
-				t.Errorf("%s over %s (-want +got):\n%s", name, w.name, diff)
+				t.Errorf("%s over %s (-want +got):\n%s", name, w.Name, diff)
 			}
 			if strings.Contains(got.Body, "canary") {
-				t.Errorf("%s over %s: the cause was sent: %s", name, w.name, got.Body)
+				t.Errorf("%s over %s: the cause was sent: %s", name, w.Name, got.Body)
 			}
 			if status != http.StatusOK && (got.Header.Get("Retry-After") != "2" || got.Header.Get("Domicile-Home") != "eu-central-1" ||
 				got.Header.Get("Cache-Control") != "no-store") {
-				t.Errorf("%s over %s: headers %v", name, w.name, got.Header)
+				t.Errorf("%s over %s: headers %v", name, w.Name, got.Header)
 			}
 			if challenge := got.Header.Get("Www-Authenticate"); status == http.StatusUnauthorized && challenge == "" {
-				t.Errorf("%s over %s: Www-Authenticate %q", name, w.name, challenge)
+				t.Errorf("%s over %s: Www-Authenticate %q", name, w.Name, challenge)
 			}
 		}
 	}
@@ -149,27 +145,27 @@ func TestInternalErrorsAreLoggedAndNotSent(t *testing.T) {
 			var log bytes.Buffer
 			r := newRegion(t, regionConfig{rpc: func(cfg *rpc.Config) { cfg.Logger = slog.New(slog.NewJSONHandler(&log, nil)) }})
 			r.profiles.OnCall = func(context.Context, proto.Message) error { return fail() }
-			for _, w := range wires(profilev1connect.ProfileServiceGetUserProcedure, "/v1/users/usr_1") {
-				if w.body == nil {
+			for _, w := range rpctest.Wires(profilev1connect.ProfileServiceGetUserProcedure, "/v1/users/usr_1") {
+				if w.Body == nil {
 					continue
 				}
 				log.Reset()
-				got := exchange(t, w.client(t), r.request(t, http.MethodPost, w.path, w.contentType,
-					bytes.NewReader(w.body(t, &profilev1.GetUserRequest{Id: "usr_1"}))))
+				got := rpctest.Exchange(t, w.Client(t), r.request(t, http.MethodPost, w.Path, w.ContentType,
+					bytes.NewReader(w.Body(t, &profilev1.GetUserRequest{Id: "usr_1"}))))
 				if got.Reason != "INTERNAL" || got.Message != "an internal error" {
-					t.Errorf("%s: %+v", w.name, got)
+					t.Errorf("%s: %+v", w.Name, got)
 				}
 				if n := strings.Count(log.String(), "internal error"); n != 1 {
-					t.Errorf("%s: %d lines: %s", w.name, n, log.String())
+					t.Errorf("%s: %d lines: %s", w.Name, n, log.String())
 				}
 				if strings.Contains(log.String()+got.Body, "canary") {
-					t.Errorf("%s: what was thrown came out: %s", w.name, log.String())
+					t.Errorf("%s: what was thrown came out: %s", w.Name, log.String())
 				}
 				if name == "error" != strings.Contains(log.String(), "cause-of-it") {
-					t.Errorf("%s: cause in the log: %s", w.name, log.String())
+					t.Errorf("%s: cause in the log: %s", w.Name, log.String())
 				}
 				if strings.Contains(name, "panic") && !strings.Contains(log.String(), "errors_test.go") {
-					t.Errorf("%s: no stack in the log: %s", w.name, log.String())
+					t.Errorf("%s: no stack in the log: %s", w.Name, log.String())
 				}
 			}
 		})

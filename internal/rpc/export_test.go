@@ -9,10 +9,14 @@ import (
 )
 
 // DecodeJSON returns the text of the error of Connect's JSON codec.
-func DecodeJSON(body []byte, m proto.Message) string { return textOf(strictJSON{codecJSON}.Unmarshal(body, m)) }
+func DecodeJSON(body []byte, m proto.Message) string {
+	return textOf(strictJSON{codecJSON}.Unmarshal(body, m))
+}
 
 // DecodeProto returns the text of the error of the binary codec.
-func DecodeProto(body []byte, m proto.Message) string { return textOf(droppingProto{}.Unmarshal(body, m)) }
+func DecodeProto(body []byte, m proto.Message) string {
+	return textOf(droppingProto{}.Unmarshal(body, m))
+}
 
 // DecodeREST returns the text of the error of the REST codec.
 func DecodeREST(body []byte, m proto.Message) string {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	"github.com/domicile-api/domicile/internal/fault"
@@ -40,7 +41,7 @@ func (a *answer) failure() (*fault.Error, int) {
 	if a.protocol == REST {
 		f = restFault(a.held.Bytes(), a.x.reached.Load())
 	} else {
-		f = connectFault(a.held.Bytes())
+		f = connectFault(a.held.Bytes(), a.x)
 	}
 	return f, HTTPStatus(f.Reason)
 }
@@ -67,14 +68,15 @@ func restFault(body []byte, reached bool) *fault.Error {
 		return f
 	}
 	code := connect.Code(uint32(message.GetCode())) //nolint:gosec // an unknown code has no reason
-	if !reached {
-		switch code {
-		case connect.CodeResourceExhausted, connect.CodeUnavailable, connect.CodeDeadlineExceeded, connect.CodeCanceled:
-		default:
-			return fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the body, path or query does not decode")
-		}
+	switch {
+	case reached:
+		return codeFault(code)
+	case code == connect.CodeResourceExhausted, code == connect.CodeUnavailable, code == connect.CodeDeadlineExceeded,
+		code == connect.CodeCanceled:
+		return codeFault(code)
+	default:
+		return fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the body, path or query does not decode")
 	}
-	return codeFault(code)
 }
 
 // statusFault returns the fault that a status was made of, if it was one of this project.
@@ -94,7 +96,7 @@ func statusFault(message *status.Status) *fault.Error {
 }
 
 // connectFault reads an error of the Connect protocol that no interceptor made.
-func connectFault(body []byte) *fault.Error {
+func connectFault(body []byte, x *exchange) *fault.Error {
 	var message connectError
 	if err := json.Unmarshal(body, &message); err != nil {
 		return internalFault(err)
@@ -105,6 +107,28 @@ func connectFault(body []byte) *fault.Error {
 	var code connect.Code
 	if err := code.UnmarshalText([]byte(message.Code)); err != nil {
 		return internalFault(err)
+	}
+	if f := statusFault(message.status(code)); f != nil {
+		return f
+	}
+	return unreachedFault(code, x)
+}
+
+// status returns the error as google.rpc.Status.
+func (e connectError) status(code connect.Code) *status.Status {
+	out := &status.Status{Code: int32(code), Message: e.Message} //nolint:gosec // 1 to 16
+	for _, d := range e.Details {
+		if value, err := connect.DecodeBinaryHeader(d.Value); err == nil {
+			out.Details = append(out.Details, &anypb.Any{TypeUrl: "type.googleapis.com/" + d.Type, Value: value})
+		}
+	}
+	return out
+}
+
+// unreachedFault is codeFault, but what a library calls internal before anything was reached is a request that breaks its protocol.
+func unreachedFault(code connect.Code, x *exchange) *fault.Error {
+	if !x.reached.Load() && (code == connect.CodeInternal || code == connect.CodeUnknown) {
+		return fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the request breaks the rules of its protocol")
 	}
 	return codeFault(code)
 }
@@ -137,14 +161,14 @@ func mendTrailers(h http.Header, prefix string, x *exchange) {
 	}
 	f := x.failure.Load()
 	if f == nil {
-		f = grpcFault(number, h.Get(prefix+grpcMessage))
+		f = grpcFault(number, h.Get(prefix+grpcMessage), x)
 	}
 	for name, value := range grpcTrailers(f) {
 		h.Set(prefix+name, value)
 	}
 }
 
-func grpcFault(number, message string) *fault.Error {
+func grpcFault(number, message string, x *exchange) *fault.Error {
 	if text, err := url.PathUnescape(message); err == nil {
 		if f := decodeFault(text); f != nil {
 			return f
@@ -154,7 +178,7 @@ func grpcFault(number, message string) *fault.Error {
 	if err != nil {
 		return internalFault(err)
 	}
-	return codeFault(connect.Code(code))
+	return unreachedFault(connect.Code(code), x)
 }
 
 // grpcTrailers returns what stands in the trailers of a failed gRPC call.
@@ -212,7 +236,7 @@ func (a *answer) envelopeFault(envelope []byte) *fault.Error {
 		if err := code.UnmarshalText([]byte(end.Error.Code)); err != nil {
 			return internalFault(err)
 		}
-		return codeFault(code)
+		return unreachedFault(code, a.x)
 	}
 	h := http.Header{}
 	for line := range strings.SplitSeq(string(payload), "\r\n") {
@@ -226,7 +250,7 @@ func (a *answer) envelopeFault(envelope []byte) *fault.Error {
 	if f := a.x.failure.Load(); f != nil {
 		return f
 	}
-	return grpcFault(h.Get(grpcStatus), h.Get(grpcMessage))
+	return grpcFault(h.Get(grpcStatus), h.Get(grpcMessage), a.x)
 }
 
 func connectEnd(f *fault.Error) []byte {

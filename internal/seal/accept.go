@@ -72,7 +72,7 @@ func (k *Keyring) accept(ctx context.Context, r record, delivered *dataKey, d De
 
 // mayReplace tells whether a key may take the place of another one that is held.
 func (k *Keyring) mayReplace(r record, held, delivered *dataKey, d Delivery) error {
-	if !d.Ready && d.Epoch <= r.held.version.Epoch || delivered.generation() <= r.usable() {
+	if !d.Ready && d.Epoch <= r.held.version.Epoch {
 		return ErrConflict
 	}
 	same, err := held.begins(delivered, r.usable())

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/domicile-api/domicile/internal/ident"
 )
 
 func mustDataKey(t testing.TB, generations int) *dataKey {
@@ -87,7 +89,8 @@ func TestAssociatedIsUnambiguous(t *testing.T) {
 	// Few letters, so that parts that run together are often drawn.
 	part := rapid.StringMatching(`[ab\x00\x01]{0,5}`)
 	bind := rapid.Custom(func(t *rapid.T) Bind {
-		return Bind{Tenant: "t", Type: part.Draw(t, "type"), ID: part.Draw(t, "id")}
+		tenant := ident.TenantID(part.Draw(t, "tenant"))
+		return Bind{Tenant: tenant, Type: part.Draw(t, "type"), ID: part.Draw(t, "id")}
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := bind.Draw(t, "a"), bind.Draw(t, "b")
@@ -96,6 +99,20 @@ func TestAssociatedIsUnambiguous(t *testing.T) {
 			t.Fatalf("equal associated data: %t of %+v in %d and %+v in %d", same, a, g, b, h)
 		}
 	})
+}
+
+// TestAssociatedHasEachPart: no part is left out.
+func TestAssociatedHasEachPart(t *testing.T) {
+	t.Parallel()
+	base := Bind{Tenant: "a", Type: "b", ID: "c"}
+	for _, other := range []Bind{{"x", "b", "c"}, {"a", "x", "c"}, {"a", "b", "x"}, {"ab", "", "c"}, {"", "ab", "c"}} {
+		if bytes.Equal(associated(1, base), associated(1, other)) {
+			t.Errorf("%+v and %+v make the same associated data", base, other)
+		}
+	}
+	if bytes.Equal(associated(1, base), associated(2, base)) {
+		t.Error("two generations make the same associated data")
+	}
 }
 
 func FuzzParseDataKey(f *testing.F) {

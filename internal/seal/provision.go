@@ -22,7 +22,7 @@ func (k *Keyring) Provision(ctx context.Context, tenant ident.TenantID, epoch id
 	if err != nil {
 		return err
 	}
-	if key := k.cache.peek(tenant); key != nil && key.usable > 0 && len(key.keys.sealing) == int(key.usable) && containsAll(key.holders, others) {
+	if key := k.cache.peek(tenant); key != nil && key.usable > 0 && containsAll(key.holders, others) {
 		return nil
 	}
 	_, err = k.settle(ctx, goal{tenant: tenant, epoch: epoch, others: others, generation: 1})

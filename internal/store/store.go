@@ -231,21 +231,9 @@ func (c Commit) Validate() error {
 			return fmt.Errorf("%w: two operations on one item", ErrInvalid)
 		}
 		seen[k] = struct{}{}
-		if op.Kind < Put || op.Kind > Check {
-			return fmt.Errorf("%w: unknown kind of operation", ErrInvalid)
-		}
-		if op.Kind == Check && op.If == Always() {
-			return fmt.Errorf("%w: a check without a condition", ErrInvalid)
-		}
-		size := len(k.Partition) + len(k.Sort)
-		if op.Kind == Put {
-			size += len(op.Item.Value)
-			if op.Item.Tag.Class < ClassGlobal || op.Item.Tag.Class > ClassPII {
-				return fmt.Errorf("%w: an item without a data class", ErrInvalid)
-			}
-		}
-		if size > MaxItemBytes {
-			return fmt.Errorf("%w: an item has at most %d bytes", ErrTooLarge, MaxItemBytes)
+		size, err := op.validate()
+		if err != nil {
+			return err
 		}
 		total += size
 	}
@@ -253,6 +241,29 @@ func (c Commit) Validate() error {
 		return fmt.Errorf("%w: a commit has at most %d bytes", ErrTooLarge, MaxCommitBytes)
 	}
 	return nil
+}
+
+// validate checks all of an operation but its key, and returns the size of its item.
+func (o Op) validate() (size int, err error) {
+	size = len(o.Item.Key.Partition) + len(o.Item.Key.Sort)
+	switch o.Kind {
+	case Put:
+		size += len(o.Item.Value)
+		if o.Item.Tag.Class < ClassGlobal || o.Item.Tag.Class > ClassPII {
+			return 0, fmt.Errorf("%w: an item without a data class", ErrInvalid)
+		}
+	case Delete:
+	case Check:
+		if o.If == Always() {
+			return 0, fmt.Errorf("%w: a check without a condition", ErrInvalid)
+		}
+	default:
+		return 0, fmt.Errorf("%w: unknown kind of operation", ErrInvalid)
+	}
+	if size > MaxItemBytes {
+		return 0, fmt.Errorf("%w: an item has at most %d bytes", ErrTooLarge, MaxItemBytes)
+	}
+	return size, nil
 }
 
 // Validate checks a key against the limits of the port.

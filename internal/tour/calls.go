@@ -26,7 +26,7 @@ func (g *guide) ready(ctx context.Context) error {
 	if err := a.want(http.StatusOK); err != nil {
 		return err
 	}
-	g.held("every region answers")
+	g.heldf("every region answers")
 	return nil
 }
 
@@ -63,7 +63,7 @@ func (g *guide) createThroughVirginia(ctx context.Context) error {
 	if g.userID == "" {
 		return errors.New("the answer has no id")
 	}
-	g.held("came in at %s, answered by %s: user %s", a.header.Get("Domicile-Edge"), a.header.Get("Domicile-Region"), g.userID)
+	g.heldf("came in at %s, answered by %s: user %s", a.header.Get("Domicile-Edge"), a.header.Get("Domicile-Region"), g.userID)
 	return nil
 }
 
@@ -100,7 +100,7 @@ func (g *guide) fourProtocols(ctx context.Context) error {
 		if !proto.Equal(u, first) || u.GetId() != a.fields["id"] || u.GetEmail() != a.fields["email"] || u.GetEtag() != a.fields["etag"] {
 			return fmt.Errorf("%s answers another user", p.name)
 		}
-		g.held("%s: the same user", p.name)
+		g.heldf("%s: the same user", p.name)
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ func (g *guide) repeat(ctx context.Context) error {
 	if a.fields["id"] != g.userID {
 		return errors.New("the repetition made another user")
 	}
-	g.held("the first answer again, Idempotency-Replayed: true")
+	g.heldf("the first answer again, Idempotency-Replayed: true")
 	return nil
 }
 
@@ -142,7 +142,7 @@ func (g *guide) globalName(ctx context.Context) error {
 		if err := errors.Join(a.want(http.StatusOK), a.wantHeader("Domicile-Edge", from.edge), a.wantHeader("Domicile-Region", frankfurt)); err != nil {
 			return fmt.Errorf("from %s: %w", from.country, err)
 		}
-		g.held("from %s: edge %s, answered by %s", from.country, from.edge, frankfurt)
+		g.heldf("from %s: edge %s, answered by %s", from.country, from.edge, frankfurt)
 	}
 	return nil
 }
@@ -163,14 +163,14 @@ func (g *guide) strictTransit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	g.held("421 WRONG_REGION, home %s at %s", a.header.Get("Domicile-Home"), home)
+	g.heldf("421 WRONG_REGION, home %s at %s", a.header.Get("Domicile-Home"), home)
 	if a, err = g.rest(ctx, restCall{method: http.MethodGet, url: home + "/v1/users", tenant: "bank-eu"}); err != nil {
 		return err
 	}
 	if err := a.want(http.StatusOK); err != nil {
 		return err
 	}
-	g.held("and there it is answered")
+	g.heldf("and there it is answered")
 	return nil
 }
 
@@ -193,7 +193,7 @@ func (g *guide) otherTenant(ctx context.Context) error {
 	if foreign.fields["message"] != missing.fields["message"] {
 		return errors.New("another tenant's user and a missing one are told apart by the text")
 	}
-	g.held("404, with the same text as for an id that is nobody's")
+	g.heldf("404, with the same text as for an id that is nobody's")
 	return nil
 }
 
@@ -214,7 +214,7 @@ func (g *guide) projection(ctx context.Context) error {
 			return fmt.Errorf("the summary has %s", field)
 		}
 	}
-	g.held("the summary has handle and role, no name, no address, no note")
+	g.heldf("the summary has handle and role, no name, no address, no note")
 	return nil
 }
 
@@ -228,7 +228,10 @@ func (g *guide) staleEtag(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	change := restCall{method: http.MethodPatch, url: at + "?updateMask=locale", tenant: "acme-eu", body: map[string]any{"locale": "fr-FR", "etag": before.fields["etag"]}}
+	change := restCall{
+		method: http.MethodPatch, url: at + "?updateMask=locale", tenant: "acme-eu",
+		body: map[string]any{"locale": "fr-FR", "etag": before.fields["etag"]},
+	}
 	first, err := g.rest(ctx, change)
 	if err != nil {
 		return err
@@ -240,7 +243,7 @@ func (g *guide) staleEtag(ctx context.Context) error {
 	if err := errors.Join(first.want(http.StatusOK), second.wantError(http.StatusPreconditionFailed, "ETAG_MISMATCH")); err != nil {
 		return err
 	}
-	g.held("the first update took effect, the second was refused with 412")
+	g.heldf("the first update took effect, the second was refused with 412")
 	return nil
 }
 
@@ -261,6 +264,6 @@ func (g *guide) cleanUp(ctx context.Context) error {
 	if err := errors.Join(gone.want(http.StatusOK), after.wantError(http.StatusNotFound, "NOT_FOUND")); err != nil {
 		return err
 	}
-	g.held("deleted through Virginia, gone in Frankfurt")
+	g.heldf("deleted through Virginia, gone in Frankfurt")
 	return nil
 }

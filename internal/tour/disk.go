@@ -44,12 +44,12 @@ func (g *guide) sealedAtRest(context.Context) error {
 		if err != nil {
 			return fmt.Errorf("naming %s: %w", path, err)
 		}
-		if region := strings.SplitN(filepath.ToSlash(rel), "/", 2)[0]; region != frankfurt {
+		if region, _, _ := strings.Cut(filepath.ToSlash(rel), "/"); region != frankfurt {
 			return fmt.Errorf("the user lies in %s too: %s", region, path)
 		}
 		if !shown {
 			shown = true
-			g.say("    the bytes around the user's id in %s:", rel)
+			g.sayf("    the bytes around the user's id in %s:", rel)
 			g.dump(data, at)
 		}
 		return nil
@@ -58,17 +58,17 @@ func (g *guide) sealedAtRest(context.Context) error {
 		return fmt.Errorf("reading the data folder: %w", err)
 	}
 	if !shown {
-		g.say("    (the engine has compressed the user's row by now; no file has its id in clear)")
+		g.sayf("    (the engine has compressed the user's row by now; no file has its id in clear)")
 	}
-	g.held("%q is in none of %d files; names, address and note are sealed under the tenant's key", g.canary+"@example.com", files)
+	g.heldf("%q is in none of %d files; names, address and note are sealed under the tenant's key", g.canary+"@example.com", files)
 	return nil
 }
 
 // dump shows bytes from the id on.
 func (g *guide) dump(data []byte, at int) {
 	end := min(at+dumpBytes, len(data))
-	for _, line := range strings.Split(strings.TrimRight(hex.Dump(data[at:end]), "\n"), "\n") {
-		g.say("      %s", line)
+	for line := range strings.SplitSeq(strings.TrimRight(hex.Dump(data[at:end]), "\n"), "\n") {
+		g.sayf("      %s", line)
 	}
 }
 
@@ -94,6 +94,6 @@ func (g *guide) metrics(ctx context.Context) error {
 			return fmt.Errorf("a metric has %q", word)
 		}
 	}
-	g.held("%d lines of metrics, none with the address, the name or the id", bytes.Count(a.body, []byte("\n")))
+	g.heldf("%d lines of metrics, none with the address, the name or the id", bytes.Count(a.body, []byte("\n")))
 	return nil
 }

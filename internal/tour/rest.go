@@ -30,14 +30,15 @@ type restAnswer struct {
 // rest makes a call and shows it as a curl line, the key left out.
 func (g *guide) rest(ctx context.Context, c restCall) (restAnswer, error) {
 	var body io.Reader
-	line := "curl -X " + c.method
+	var line strings.Builder // What a Builder is given never fails.
+	_, _ = line.WriteString("curl -X " + c.method)
 	if c.body != nil {
 		raw, err := json.Marshal(c.body)
 		if err != nil {
 			return restAnswer{}, fmt.Errorf("making the body: %w", err)
 		}
 		body = bytes.NewReader(raw)
-		line += " -d '" + string(raw) + "'"
+		_, _ = line.WriteString(" -d '" + string(raw) + "'")
 	}
 	req, err := http.NewRequestWithContext(ctx, c.method, c.url, body)
 	if err != nil {
@@ -48,7 +49,7 @@ func (g *guide) rest(ctx context.Context, c restCall) (restAnswer, error) {
 	}
 	if c.tenant != "" {
 		req.Header.Set("Authorization", "Bearer "+g.Keys[c.tenant])
-		line += " -H \"Authorization: Bearer $" + strings.ToUpper(strings.ReplaceAll(c.tenant, "-", "_")) + "\""
+		_, _ = fmt.Fprintf(&line, ` -H "Authorization: Bearer $%s"`, strings.ToUpper(strings.ReplaceAll(c.tenant, "-", "_")))
 	}
 	names := make([]string, 0, len(c.header))
 	for name := range c.header {
@@ -57,9 +58,9 @@ func (g *guide) rest(ctx context.Context, c restCall) (restAnswer, error) {
 	sort.Strings(names)
 	for _, name := range names {
 		req.Header.Set(name, c.header[name])
-		line += fmt.Sprintf(" -H '%s: %s'", name, c.header[name])
+		_, _ = fmt.Fprintf(&line, " -H '%s: %s'", name, c.header[name])
 	}
-	g.say("    $ %s %s", line, c.url)
+	g.sayf("    $ %s %s", &line, c.url)
 	return g.send(req)
 }
 

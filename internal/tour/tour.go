@@ -38,6 +38,7 @@ const callTimeout = 10 * time.Second
 // guide is one playing of the tour.
 type guide struct {
 	Config
+
 	http1  *http.Client
 	h2c    *http.Client
 	canary string // a word in the e-mail address of this playing, found nowhere else
@@ -49,7 +50,7 @@ type guide struct {
 // Run plays the tour. It returns an error if any promise did not hold, after playing all steps.
 func Run(ctx context.Context, cfg Config) error {
 	g := newGuide(cfg)
-	g.say("Domicile: %d regions, one API. Each step below is a real call; a promise that does not hold is marked ✗.\n", len(cfg.Topology.GetRegions()))
+	g.sayf("Domicile: %d regions, one API. Each step below is a real call; a promise that does not hold is marked ✗.\n", len(cfg.Topology.GetRegions()))
 	for _, step := range []struct {
 		title string
 		play  func(context.Context) error
@@ -72,7 +73,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if g.failed > 0 {
 		return fmt.Errorf("%d of %d steps of the tour did not hold", g.failed, g.number)
 	}
-	g.say("\nAll %d steps held.", g.number)
+	g.sayf("\nAll %d steps held.", g.number)
 	return nil
 }
 
@@ -91,20 +92,20 @@ func newGuide(cfg Config) *guide {
 
 func (g *guide) play(ctx context.Context, title string, step func(context.Context) error) {
 	g.number++
-	g.say("\n%2d. %s", g.number, title)
+	g.sayf("\n%2d. %s", g.number, title)
 	if err := step(ctx); err != nil {
 		g.failed++
-		g.say("    ✗ %s", strings.ReplaceAll(err.Error(), "\n", "\n      "))
+		g.sayf("    ✗ %s", strings.ReplaceAll(err.Error(), "\n", "\n      "))
 		return
 	}
 }
 
-func (g *guide) say(format string, args ...any) {
+func (g *guide) sayf(format string, args ...any) {
 	_, _ = fmt.Fprintf(g.Out, format+"\n", args...) // A narration that cannot be written harms no promise.
 }
 
-// held notes one promise that held.
-func (g *guide) held(format string, args ...any) { g.say("    ✓ "+format, args...) }
+// heldf notes one promise that held.
+func (g *guide) heldf(format string, args ...any) { g.sayf("    ✓ "+format, args...) }
 
 // endpoint is a region's URL.
 func (g *guide) endpoint(region string) (string, error) {

@@ -5,11 +5,10 @@ import (
 	"context"
 	"net/http"
 
-	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
-	"github.com/domicile-api/domicile/gen/domicile/operations/v1/operationsv1connect"
-
 	"github.com/domicile-api/domicile"
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
+	"github.com/domicile-api/domicile/gen/domicile/operations/v1/operationsv1connect"
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
@@ -90,7 +89,7 @@ func violation(field, rule, message string) error {
 
 func (s *service) answer(edge topology.Index, d routing.Decision) *operationsv1.ExplainRouteResponse {
 	r := &operationsv1.ExplainRouteResponse{
-		Action:   actions[d.Action],
+		Action:   actionOf(d.Action),
 		Edge:     string(s.cfg.Topology.ID(edge)),
 		Region:   string(s.cfg.Topology.ID(d.Region)),
 		Endpoint: s.cfg.Topology.Endpoint(d.Region),
@@ -102,11 +101,18 @@ func (s *service) answer(edge topology.Index, d routing.Decision) *operationsv1.
 	return r
 }
 
-var actions = map[routing.Action]operationsv1.RouteAction{
-	routing.Local:    operationsv1.RouteAction_ROUTE_ACTION_LOCAL,
-	routing.Forward:  operationsv1.RouteAction_ROUTE_ACTION_FORWARD,
-	routing.Redirect: operationsv1.RouteAction_ROUTE_ACTION_REDIRECT,
-	routing.Refuse:   operationsv1.RouteAction_ROUTE_ACTION_REFUSE,
+// actionOf is an action as it is sent.
+func actionOf(a routing.Action) operationsv1.RouteAction {
+	switch a {
+	case routing.Local:
+		return operationsv1.RouteAction_ROUTE_ACTION_LOCAL
+	case routing.Forward:
+		return operationsv1.RouteAction_ROUTE_ACTION_FORWARD
+	case routing.Redirect:
+		return operationsv1.RouteAction_ROUTE_ACTION_REDIRECT
+	default:
+		return operationsv1.RouteAction_ROUTE_ACTION_REFUSE
+	}
 }
 
 // GetTopology answers the topology that the process runs with.

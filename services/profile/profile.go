@@ -22,7 +22,7 @@ func Service() domicile.Service {
 		Register: func(rt domicile.Runtime) (string, http.Handler, error) {
 			users, err := entity.New[*profilev1.User](rt.Entities)
 			if err != nil {
-				return "", nil, err //nolint:wrapcheck // it names the entity
+				return "", nil, err
 			}
 			path, handler := profilev1connect.NewProfileServiceHandler(&server{users: users}, rt.HandlerOptions...)
 			return path, handler, nil

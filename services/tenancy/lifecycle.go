@@ -17,7 +17,8 @@ import (
 
 // change reads a tenant, changes it and writes it back. apply may refuse.
 func change[A proto.Message](
-	ctx context.Context, s *service, id, etag string, apply func(context.Context, directory.View, *tenancyv1.Tenant) error, answer func(*tenancyv1.Tenant) A,
+	ctx context.Context, s *service, id, etag string,
+	apply func(context.Context, directory.View, *tenancyv1.Tenant) error, answer func(*tenancyv1.Tenant) A,
 ) (A, error) {
 	return write(ctx, s, func(ctx context.Context, v directory.View) (*directoryv1.Record, A, error) {
 		var none A
@@ -66,27 +67,19 @@ func (s *service) UpdateTenant(ctx context.Context, req *tenancyv1.UpdateTenantR
 	})
 }
 
-// updatable are the fields that an update changes, and how.
-var updatable = map[string]struct {
-	given func(*tenancyv1.Tenant) bool
-	set   func(to, from *tenancyv1.Tenant)
-}{
-	"display_name": {
-		func(t *tenancyv1.Tenant) bool { return t.GetDisplayName() != "" },
-		func(to, from *tenancyv1.Tenant) { to.DisplayName = from.GetDisplayName() },
-	},
-	"transit": {
-		func(t *tenancyv1.Tenant) bool { return t.GetTransit() != 0 },
-		func(to, from *tenancyv1.Tenant) { to.Transit = from.GetTransit() },
-	},
-	"projections": {
-		func(t *tenancyv1.Tenant) bool { return t.GetProjections() != 0 },
-		func(to, from *tenancyv1.Tenant) { to.Projections = from.GetProjections() },
-	},
-	"hosts": {
-		func(t *tenancyv1.Tenant) bool { return len(t.GetHosts()) > 0 },
-		func(to, from *tenancyv1.Tenant) { to.Hosts = from.GetHosts() },
-	},
+// updatable tells whether a field changes by an update, whether it is given, and how it is set.
+func updatable(path string, to, from *tenancyv1.Tenant) (given bool, set func(), ok bool) {
+	switch path {
+	case "display_name":
+		return from.GetDisplayName() != "", func() { to.DisplayName = from.GetDisplayName() }, true
+	case "transit":
+		return from.GetTransit() != 0, func() { to.Transit = from.GetTransit() }, true
+	case "projections":
+		return from.GetProjections() != 0, func() { to.Projections = from.GetProjections() }, true
+	case "hosts":
+		return len(from.GetHosts()) > 0, func() { to.Hosts = from.GetHosts() }, true
+	}
+	return false, nil, false
 }
 
 // applyUpdate follows AIP-134: the mask's fields, or without a mask all that are given. Fields that the server gives are
@@ -96,19 +89,20 @@ func applyUpdate(t, given *tenancyv1.Tenant, mask *fieldmaskpb.FieldMask) error 
 		return violation("tenant.home", "immutable", "home and standby change by a move, not by an update")
 	}
 	if mask == nil {
-		for _, field := range updatable {
-			if field.given(given) {
-				field.set(t, given)
+		for _, path := range []string{"display_name", "transit", "projections", "hosts"} {
+			if there, set, _ := updatable(path, t, given); there {
+				set()
 			}
 		}
 		return nil
 	}
 	for _, path := range mask.GetPaths() {
-		field, ok := updatable[path]
+		_, set, ok := updatable(path, t, given)
 		if !ok {
-			return violation("update_mask", "known_field", "names a field that an update does not change; it changes display_name, transit, projections and hosts")
+			return violation("update_mask", "known_field",
+				"names a field that an update does not change; it changes display_name, transit, projections and hosts")
 		}
-		field.set(t, given)
+		set()
 	}
 	return nil
 }

@@ -27,8 +27,8 @@ func checkPolicies(topo *topology.Topology, t *tenancyv1.Tenant) error {
 			"TRANSIT_STRICT makes it refuse with the home's endpoint, so that TLS ends inside the jurisdiction")
 	}
 	if t.GetProjections() == tenancyv1.Projections_PROJECTIONS_UNSPECIFIED {
-		add("projections", "required", "choose how far copies of GLOBAL fields may go: PROJECTIONS_EVERYWHERE, PROJECTIONS_JURISDICTION or PROJECTIONS_NONE "+
-			"(a user id with a role is still pseudonymous personal data)")
+		add("projections", "required", "choose how far copies of GLOBAL fields may go: "+
+			"PROJECTIONS_EVERYWHERE, PROJECTIONS_JURISDICTION or PROJECTIONS_NONE (a user id with a role is still pseudonymous personal data)")
 	}
 	home, known := topo.Index(ident.RegionID(t.GetHome()))
 	switch {

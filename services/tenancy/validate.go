@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"errors"
+	"fmt"
 
 	"buf.build/go/protovalidate"
 
@@ -21,7 +22,10 @@ func validate(t *tenancyv1.Tenant) error {
 	err := protovalidate.Validate(t)
 	var broken *protovalidate.ValidationError
 	if !errors.As(err, &broken) {
-		return err
+		if err != nil {
+			return fmt.Errorf("holding the tenant against its contract: %w", err)
+		}
+		return nil
 	}
 	f := fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the request breaks a rule of the contract")
 	for _, v := range broken.Violations {

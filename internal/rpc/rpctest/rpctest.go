@@ -71,7 +71,7 @@ func (p *Profiles) CreateUser(ctx context.Context, r *profilev1.CreateUserReques
 	p.users[user.GetId()] = user
 	answer := &profilev1.CreateUserResponse{User: user}
 	if p.Memory != nil {
-		p.Memory.store(call.From(ctx), answer)
+		p.Memory.Remember(call.From(ctx), answer)
 	}
 	return answer, nil
 }
@@ -196,7 +196,8 @@ func (m *Memory) Replay(_ context.Context, c *call.Call) ([]byte, bool, error) {
 	return found.answer, true, nil
 }
 
-func (m *Memory) store(c *call.Call, answer proto.Message) {
+// Remember keeps the answer of a call that has a key.
+func (m *Memory) Remember(c *call.Call, answer proto.Message) {
 	if c == nil || c.Operation == nil {
 		return
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
@@ -30,8 +29,14 @@ const StreamService = "domicile.rpctest.v1.StreamService"
 // Text is what the streams carry.
 type Text = wrapperspb.StringValue
 
+// streamDescriptor is registered before any test runs: protovalidate walks the registry, and a registration meanwhile would
+// lock both out.
+var streamDescriptor = describeStreams()
+
 // StreamDescriptor returns the service's descriptor.
-var StreamDescriptor = sync.OnceValue(func() protoreflect.ServiceDescriptor {
+func StreamDescriptor() protoreflect.ServiceDescriptor { return streamDescriptor }
+
+func describeStreams() protoreflect.ServiceDescriptor {
 	method := func(name string, client, server bool) *descriptorpb.MethodDescriptorProto {
 		options := &descriptorpb.MethodOptions{}
 		proto.SetExtension(options, policyv1.E_Route, policyv1.Route_ROUTE_HOME)
@@ -59,7 +64,7 @@ var StreamDescriptor = sync.OnceValue(func() protoreflect.ServiceDescriptor {
 		panic(fmt.Sprintf("registering the stream service: %v", err)) //nolint:forbidigo // once
 	}
 	return file.Services().Get(0)
-})
+}
 
 // StreamClient calls the stream service.
 type StreamClient struct {

@@ -62,15 +62,13 @@ func keyPath(dir string) string { return filepath.Join(dir, privateName) }
 
 // loadOrCreate returns the private key set of the folder.
 func loadOrCreate(dir string, region ident.RegionID) ([]byte, error) {
+	// Looked at before the private half, which is always made before it, also by a process that starts now.
+	_, public := os.Lstat(filepath.Join(dir, publicName))
 	private, err := load(dir, region)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return private, err
 	}
-	if _, err := os.Lstat(filepath.Join(dir, publicName)); !errors.Is(err, fs.ErrNotExist) {
-		// The private half is made first. So if another process made both meanwhile, it is there now.
-		if private, err := load(dir, region); !errors.Is(err, fs.ErrNotExist) {
-			return private, err
-		}
+	if !errors.Is(public, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s; %s shows that there was one. Restore it from a backup; to give up what is stored, "+
 			"remove the region's data folder", ErrLost, keyPath(dir), publicName)
 	}

@@ -212,22 +212,24 @@ func TestPublicIsMadeAgain(t *testing.T) {
 // TestMadeAtOnce: processes that start at once on an empty folder have one key.
 func TestMadeAtOnce(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	var group sync.WaitGroup
-	wrappers, errs := make([]*local.Wrapper, 16), make([]error, 16)
-	for i := range wrappers {
-		group.Go(func() { wrappers[i], errs[i] = local.Open(dir, region) })
-	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range wrappers {
-		if !bytes.Equal(w.Public(), wrappers[0].Public()) {
-			t.Fatal("two processes made two keys")
+	for range 20 {
+		dir := t.TempDir()
+		var group sync.WaitGroup
+		wrappers, errs := make([]*local.Wrapper, 8), make([]error, 8)
+		for i := range wrappers {
+			group.Go(func() { wrappers[i], errs[i] = local.Open(dir, region) })
 		}
+		group.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range wrappers {
+			if !bytes.Equal(w.Public(), wrappers[0].Public()) {
+				t.Fatal("two processes made two keys")
+			}
+		}
+		files(t, dir)
 	}
-	files(t, dir)
 }
 
 func TestFolderMustExist(t *testing.T) {

@@ -3,8 +3,6 @@ package sealtest
 import (
 	"bytes"
 	"context"
-	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -75,12 +73,15 @@ func testCacheBound(t *testing.T, f Fixture) {
 	if n := open(values[0]); n != 1 {
 		t.Errorf("a key beyond the bound is unwrapped %d times, want once", n)
 	}
-	// values[bound] was used longest ago, so it made room; the one after it did not.
+	// values[bound] was used longest ago, so it made room; the one after it did not, and is now the one used last.
 	if n := open(values[bound+1]); n != 0 {
 		t.Errorf("a key used later was dropped before one used earlier")
 	}
 	if n := open(values[bound]); n != 1 {
 		t.Errorf("more keys than the bound are kept")
+	}
+	if n := open(values[bound+1]); n != 0 {
+		t.Errorf("a key that was loaded early and used late was dropped")
 	}
 }
 
@@ -133,48 +134,6 @@ func testNegativeAge(t *testing.T, f Fixture) {
 		t.Fatal(err)
 	}
 	sealValue(t, t.Context(), ring, other)
-}
-
-// testOneLoad: however many wait for a key, it is unwrapped once; one who gives up does not take it from the others.
-func testOneLoad(t *testing.T, f Fixture) {
-	w := newWorld(t, f)
-	first, tenant := w.provisioned(t)
-	v := sealValue(t, t.Context(), first, tenant)
-	ring := w.start(home)
-	started, release := make(chan struct{}), make(chan struct{})
-	var once sync.Once
-	held := withHook(t.Context(), func(do func() error) error {
-		once.Do(func() { close(started) })
-		<-release
-		return do()
-	})
-	impatient, leave := context.WithCancelCause(held)
-	left := make(chan error, 1)
-	go func() {
-		_, err := ring.Open(impatient, v.bind, v.sealed)
-		left <- err
-	}()
-	<-started
-	n := w.calls(home, func() {
-		var group sync.WaitGroup
-		for range 16 {
-			group.Go(func() {
-				if _, err := ring.Open(t.Context(), v.bind, v.sealed); err != nil {
-					t.Errorf("Open: %v", err)
-				}
-			})
-		}
-		away := errors.New("the caller went away")
-		leave(away)
-		if err := <-left; !errors.Is(err, away) {
-			t.Errorf("who went away got %v", err)
-		}
-		close(release)
-		group.Wait()
-	})
-	if n != 1 {
-		t.Errorf("a key is unwrapped %d times for 17 who want it at once", n)
-	}
 }
 
 // testLoadFails: a failure is not remembered.

@@ -16,7 +16,7 @@ func testCrashAtEachStep(t *testing.T, f Fixture) {
 			for _, lost := range []bool{false, true} {
 				t.Run(fmt.Sprintf("rotate=%t/done=%t/lost=%t", rotate, done, lost), func(t *testing.T) {
 					t.Parallel()
-					w := newWorld(t, f)
+					w := newWorld(t, f).remember()
 					for step := 1; crashAt(t, w, scenario{step: step, rotate: rotate, done: done, lost: lost}); step++ {
 						if step > 200 {
 							t.Fatal("more effects than there can be")

@@ -20,7 +20,14 @@ func withHook(ctx context.Context, h hook) context.Context {
 	return context.WithValue(ctx, hookKey{}, h)
 }
 
-func effect(ctx context.Context, do func() error) error {
+func effect(ctx context.Context, effect func() error) error {
+	do := func() error {
+		// As over a network: nothing is done for who has gone.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return effect()
+	}
 	if h, ok := ctx.Value(hookKey{}).(hook); ok {
 		return h(do)
 	}

@@ -33,11 +33,15 @@ func testNotReady(t *testing.T, f Fixture) {
 		_, err = trySeal(t.Context(), w.start(third), tenant)
 		wantError(t, err, seal.ErrNotReady)
 	}
+	// The standby's process knows that it has no key, until it is delivered.
+	other := w.start(standby)
+	_, err = trySeal(t.Context(), other, tenant)
+	wantError(t, err, seal.ErrNoKey)
 	if err := ring.Provision(t.Context(), tenant, 1, lawful()); err != nil {
 		t.Fatalf("with the standby back: %v", err)
 	}
 	v := sealValue(t, t.Context(), ring, tenant)
-	wantOpens(t, t.Context(), w.start(standby), v)
+	wantOpens(t, t.Context(), other, v)
 
 	alone := seal.NewKeyring(seal.KeyringConfig{Region: home, Keys: f.NewKeys(t), Wrapper: w.regions[home].wrapper, Clock: w.clock})
 	if err := alone.Provision(t.Context(), tenant, 1, lawful()); err == nil {

@@ -15,7 +15,7 @@ import (
 // epoch 2, all making or rotating the key of one tenant. After each commit, whatever any region seals must open
 // in both regions that survive the home; in the end the owner settles it for all.
 func testTwoOwners(t *testing.T, f Fixture) {
-	w := newWorld(t, f)
+	w := newWorld(t, f).remember()
 	rapid.Check(t, func(rt *rapid.T) {
 		tenant := w.tenant()
 		begun := rapid.Bool().Draw(rt, "begun")
@@ -132,54 +132,4 @@ func interleave(rt *rapid.T, ctx context.Context, actors []func(context.Context)
 		ask(i)
 		check()
 	}
-}
-
-// testLateDelivery replays each delivery of a tenant's history in the end, out of order: nothing changes.
-func testLateDelivery(t *testing.T, f Fixture) {
-	w := newWorld(t, f)
-	ring, tenant := w.start(home), w.tenant()
-	recorder := &recordingCourier{Courier: w.courier}
-	ring = w.start(home, func(c *seal.KeyringConfig) { c.Courier = recorder })
-	if err := ring.Provision(t.Context(), tenant, 1, lawful()); err != nil {
-		t.Fatal(err)
-	}
-	values := []value{sealValue(t, t.Context(), ring, tenant)}
-	for range 2 {
-		if _, err := ring.Rotate(t.Context(), tenant, 1, lawful()); err != nil {
-			t.Fatal(err)
-		}
-		values = append(values, sealValue(t, t.Context(), ring, tenant))
-	}
-	before := sealValue(t, t.Context(), w.start(standby), tenant)
-	target := w.start(standby)
-	for i := len(recorder.deliveries) - 1; i >= 0; i-- {
-		if err := target.Accept(t.Context(), recorder.deliveries[i]); err != nil {
-			t.Fatalf("a late delivery: %v", err)
-		}
-	}
-	for _, v := range append(values, before) {
-		wantOpens(t, t.Context(), w.start(standby), v)
-	}
-	after := sealValue(t, t.Context(), w.start(standby), tenant)
-	if string(after.sealed[:5]) != string(before.sealed[:5]) {
-		t.Error("a late delivery brings an old generation back into use")
-	}
-	// What was delivered to one region is of no use to another, nor under another tenant's name.
-	wantError(t, w.start(third).Accept(t.Context(), recorder.deliveries[0]), seal.ErrCannotOpen)
-	renamed := recorder.deliveries[0]
-	renamed.Key.Tenant = string(w.tenant())
-	wantError(t, target.Accept(t.Context(), renamed), seal.ErrCannotOpen)
-}
-
-// recordingCourier remembers what is delivered to the standby.
-type recordingCourier struct {
-	seal.Courier
-	deliveries []seal.Delivery
-}
-
-func (r *recordingCourier) Deliver(ctx context.Context, to ident.RegionID, d seal.Delivery) error {
-	if to == standby {
-		r.deliveries = append(r.deliveries, d)
-	}
-	return r.Courier.Deliver(ctx, to, d)
 }

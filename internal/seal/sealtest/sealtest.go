@@ -57,13 +57,14 @@ func RunKeyring(t *testing.T, f Fixture) {
 		"CacheBound":        testCacheBound,
 		"CacheAge":          testCacheAge,
 		"NegativeAge":       testNegativeAge,
-		"OneLoad":           testOneLoad,
 		"LoadFails":         testLoadFails,
 		"PurgeDuringLoad":   testPurgeDuringLoad,
 		"KeysAreWiped":      testKeysAreWiped,
 		"CrashAtEachStep":   testCrashAtEachStep,
 		"TwoOwners":         testTwoOwners,
 		"LateDelivery":      testLateDelivery,
+		"Conflict":          testConflict,
+		"EarlierOwnerLate":  testEarlierOwnerLate,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

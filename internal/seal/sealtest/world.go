@@ -58,6 +58,14 @@ func (w *world) pass(d time.Duration) {
 	w.now = w.now.Add(d)
 }
 
+// remember spares the regions' keys repeated calls for one wrapped key: some tests restart processes thousands of times.
+func (w *world) remember() *world {
+	for _, r := range w.regions {
+		r.wrapper.Wrapper = &rememberingWrapper{Wrapper: r.wrapper.Wrapper, keysets: make(map[string][]byte)}
+	}
+	return w
+}
+
 // tenant returns a name that no test of this world has had.
 func (w *world) tenant() ident.TenantID {
 	return ident.TenantID(fmt.Sprintf("tenant-%d", w.tenants.Add(1)))
@@ -153,4 +161,28 @@ func (c *countingWrapper) Wrap(ctx context.Context, tenant ident.TenantID, keyse
 func (c *countingWrapper) Unwrap(ctx context.Context, tenant ident.TenantID, wrapped []byte) ([]byte, error) {
 	c.unwraps.Add(1)
 	return c.Wrapper.Unwrap(ctx, tenant, wrapped)
+}
+
+// rememberingWrapper answers what it has unwrapped before from memory.
+type rememberingWrapper struct {
+	seal.Wrapper
+	mu      sync.Mutex
+	keysets map[string][]byte
+}
+
+func (r *rememberingWrapper) Unwrap(ctx context.Context, tenant ident.TenantID, wrapped []byte) ([]byte, error) {
+	key := string(tenant) + "\x00" + string(wrapped)
+	r.mu.Lock()
+	keyset, ok := r.keysets[key]
+	r.mu.Unlock()
+	if ok {
+		return bytes.Clone(keyset), nil
+	}
+	keyset, err := r.Wrapper.Unwrap(ctx, tenant, wrapped)
+	if err == nil {
+		r.mu.Lock()
+		r.keysets[key] = bytes.Clone(keyset)
+		r.mu.Unlock()
+	}
+	return keyset, err
 }

@@ -10,7 +10,7 @@ import (
 
 // Replicated is the state of one item as its writer has it.
 type Replicated struct {
-	// Item is the item; only its Key and Tag count if it was deleted.
+	// Item is the item; only its Key counts if it was deleted.
 	Item store.Item
 	// Deleted says that there is none.
 	Deleted bool
@@ -25,41 +25,53 @@ type Receiver interface {
 	Apply(ctx context.Context, r Replicated) error
 }
 
-// Apply takes the state of an item from another replica.
+// Apply takes the state of an item from another replica. It is not told on: its writer tells everybody itself.
 func (t *Table) Apply(ctx context.Context, r Replicated) error {
-	defer t.lock(r.Item.Key)()
-	have, err := t.stampOf(ctx, r.Item.Key)
-	if err != nil {
+	if err := errors.Join(r.Item.Key.Validate(), checkPartition(r.Item.Key.Partition)); err != nil {
 		return err
-	}
-	s := stamp{time: r.Time, region: r.Writer}
-	if !have.before(s) {
-		return nil
 	}
 	op := store.Op{Kind: store.Put, Item: r.Item}
 	if r.Deleted {
 		op.Kind = store.Delete
 	}
-	return t.cfg.Local.Commit(ctx, store.Commit{Ops: t.operations(op, s)})
+	s := stamp{time: r.Time, region: r.Writer}
+	for {
+		have, err := t.stampOf(ctx, r.Item.Key)
+		if err != nil {
+			return err
+		}
+		if !have.before(s) {
+			return nil
+		}
+		err = t.cfg.Local.Commit(ctx, store.Commit{Ops: []store.Op{op, t.stampOp(op, have, s)}})
+		if condition(err) == nil {
+			return err
+		}
+		// The item was written in between: compare again.
+	}
 }
 
-// state reads an item as it is told to others; false if neither it nor a tombstone is there any more.
+// state reads an item as it is told to others; false if it is forgotten. Item and stamp are two reads: they belong together if
+// the stamp is the same before and after.
 func (t *Table) state(ctx context.Context, key store.Key) (Replicated, bool, error) {
-	item, err := t.cfg.Local.Get(ctx, itemKey(key))
-	deleted := errors.Is(err, store.ErrNotFound)
-	if deleted {
-		item, err = t.cfg.Local.Get(ctx, tombstoneKey(key))
+	for {
+		s, err := t.stampOf(ctx, key)
+		if err != nil || s == (stamp{}) {
+			return Replicated{}, false, err
+		}
+		it, err := t.cfg.Local.Get(ctx, key)
+		deleted := errors.Is(err, store.ErrNotFound)
+		if err != nil && !deleted {
+			return Replicated{}, false, err
+		}
+		again, err := t.stampOf(ctx, key)
+		if err != nil {
+			return Replicated{}, false, err
+		}
+		if again != s {
+			continue
+		}
+		it.Key = key
+		return Replicated{Item: it, Deleted: deleted, Time: s.time, Writer: s.region}, true, nil
 	}
-	if errors.Is(err, store.ErrNotFound) {
-		return Replicated{}, false, nil
-	}
-	if err != nil {
-		return Replicated{}, false, err
-	}
-	s, value, err := decodeStamp(item.Value)
-	if err != nil {
-		return Replicated{}, false, err
-	}
-	item.Key, item.Value = key, value
-	return Replicated{Item: item, Deleted: deleted, Time: s.time, Writer: s.region}, true, nil
 }

@@ -2,8 +2,10 @@ package globaltable
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,8 +14,8 @@ import (
 )
 
 const (
-	// maxBatch is how many writes are told between two moves of a cursor.
-	maxBatch = 100
+	// deliveries is how many items are on their way to a peer at once.
+	deliveries = 16
 	// retryFirst and retryLast bound the pause after a failed delivery; it doubles in between, with full jitter.
 	retryFirst = 10 * time.Millisecond
 	retryLast  = 2 * time.Second
@@ -24,20 +26,22 @@ type Link struct {
 	table *Table
 	peer  ident.RegionID
 	to    Receiver
+	// bell rings when there may be something to tell, or the settings have changed.
+	bell chan struct{}
 
-	mu     sync.Mutex
+	// mu is held to read while an item is delivered.
+	mu     sync.RWMutex
 	lag    time.Duration
 	paused bool
-	// changed is closed, and replaced, when lag or paused change.
-	changed chan struct{}
 }
 
-// Connect makes the link to a peer. Run it to tell the peer what it was not told yet, and everything from then on.
+// Connect makes the link to a peer, one of Config.Peers. Run it to tell the peer what it was not told yet, and everything from
+// then on.
 func (t *Table) Connect(peer ident.RegionID, to Receiver) *Link {
-	l := &Link{table: t, peer: peer, to: to, changed: make(chan struct{})}
+	l := &Link{table: t, peer: peer, to: to, bell: make(chan struct{}, 1)}
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.links[peer] = l
-	t.mu.Unlock()
 	return l
 }
 
@@ -48,10 +52,17 @@ func (t *Table) Link(peer ident.RegionID) *Link {
 	return t.links[peer]
 }
 
+func (l *Link) ring() {
+	select {
+	case l.bell <- struct{}{}:
+	default: // It rings already.
+	}
+}
+
 // SetLag makes writes be told that long after they were made, at the earliest.
 func (l *Link) SetLag(lag time.Duration) { l.set(func() { l.lag = lag }) }
 
-// Pause stops telling, as a partition would; Resume goes on.
+// Pause stops telling, as a partition would: when it returns, nothing is on its way any more. Resume goes on.
 func (l *Link) Pause() { l.set(func() { l.paused = true }) }
 
 // Resume ends a Pause.
@@ -59,40 +70,70 @@ func (l *Link) Resume() { l.set(func() { l.paused = false }) }
 
 func (l *Link) set(change func()) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	change()
-	close(l.changed)
-	l.changed = make(chan struct{})
-}
-
-func (l *Link) settings() (lag time.Duration, paused bool, changed <-chan struct{}) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lag, l.paused, l.changed
+	l.mu.Unlock()
+	l.ring()
 }
 
 // Run tells the peer until ctx ends.
 func (l *Link) Run(ctx context.Context) error {
-	pause := retryFirst
-	failing := false
-	for ctx.Err() == nil {
-		err := l.follow(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		if err == nil {
+	ctx, cancel := context.WithCancel(ctx)
+	var listening sync.WaitGroup
+	defer listening.Wait()
+	defer cancel()
+	listening.Go(func() { l.listen(ctx) })
+	pause, failing := retryFirst, false
+	for {
+		due, err := l.tellAll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
 			pause, failing = retryFirst, false
+			l.wait(ctx, due)
 			continue
-		}
-		if !failing {
+		case !failing:
 			failing = true
-			l.table.cfg.Logger.WarnContext(ctx, "a replica of the directory cannot be told; it is tried again",
+			l.table.cfg.Logger.WarnContext(ctx, "a replica of the global table cannot be told; it is tried again",
 				slog.String("from", string(l.table.cfg.Region)), slog.String("to", string(l.peer)), slog.Any("error", err))
 		}
 		l.rest(ctx, rand.N(pause)+1) //nolint:gosec // Jitter is no secret.
 		pause = min(2*pause, retryLast)
 	}
-	return nil
+}
+
+// listen rings the bell for each mark that is committed. The table's feed tells of all of them, also of those whose writer did
+// not wait for the outcome.
+func (l *Link) listen(ctx context.Context) {
+	partition := markPartition(l.peer)
+	for ctx.Err() == nil {
+		err := l.table.cfg.Local.Changes(ctx, func(batch []store.Change) error {
+			if len(batch) == 0 || slices.ContainsFunc(batch, func(c store.Change) bool { return c.Key.Partition == partition && !c.Deleted }) {
+				l.ring()
+			}
+			return nil
+		})
+		if ctx.Err() == nil {
+			l.table.cfg.Logger.WarnContext(ctx, "the change feed of a global table's replica ended; it is opened again",
+				slog.String("region", string(l.table.cfg.Region)), slog.Any("error", err))
+			l.rest(ctx, retryLast)
+		}
+	}
+}
+
+// wait returns when the bell rings, the time has come (zero: there is none), or ctx has ended.
+func (l *Link) wait(ctx context.Context, due time.Time) {
+	var timer <-chan time.Time
+	if !due.IsZero() {
+		t := time.NewTimer(max(due.Sub(l.table.cfg.Clock()), time.Microsecond))
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.bell:
+	case <-timer:
+	}
 }
 
 // rest waits, or until ctx ends.
@@ -105,85 +146,86 @@ func (l *Link) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// follow is one round: a batch told, or a wait for something to tell.
-func (l *Link) follow(ctx context.Context) error {
-	out := l.table.out
-	complete, moved := out.complete()
-	lag, paused, changed := l.settings()
-	at, err := out.cursor(ctx, l.peer)
-	if err != nil {
-		return err
-	}
-	if paused || at >= complete {
-		select {
-		case <-ctx.Done():
-		case <-changed:
-		case <-moved:
+// tellAll tells what is due, and returns when the next is.
+func (l *Link) tellAll(ctx context.Context) (next time.Time, err error) {
+	for from, more := "", true; more; {
+		var marks []mark
+		if marks, more, err = l.table.marks(ctx, l.peer, from); err != nil || len(marks) == 0 {
+			return next, err
 		}
-		return nil
-	}
-	records, err := out.read(ctx, at, complete)
-	if err != nil {
-		return err
-	}
-	if len(records) == 0 { // Commits that failed have left numbers without records.
-		return l.advance(ctx, complete)
-	}
-	if wait := l.early(records[0], lag); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-		case <-changed:
-		case <-timer.C:
+		from = marks[len(marks)-1].sort + "\x00"
+		due, later := l.due(marks)
+		if next.IsZero() || !later.IsZero() && later.Before(next) {
+			next = later
 		}
-		return nil
+		if err := l.tell(ctx, due); err != nil {
+			return next, err
+		}
 	}
-	return l.tell(ctx, records, lag)
+	return next, nil
 }
 
-// early is how long a record must still wait for the lag.
-func (l *Link) early(r record, lag time.Duration) time.Duration {
-	if lag <= 0 {
-		return 0
+// due returns the marks whose lag is over, in no order (DynamoDB promises none either), and when the first of the others is.
+func (l *Link) due(marks []mark) (due []mark, later time.Time) {
+	l.mu.RLock()
+	lag, paused := l.lag, l.paused
+	l.mu.RUnlock()
+	if paused {
+		return nil, time.Time{}
 	}
-	return time.Unix(0, r.stamp.time).Add(lag).Sub(l.table.cfg.Clock())
+	now := l.table.cfg.Clock()
+	for _, m := range marks {
+		at := m.written.Add(lag)
+		switch {
+		case lag <= 0, !at.After(now):
+			due = append(due, m)
+		case later.IsZero(), at.Before(later):
+			later = at
+		}
+	}
+	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] }) //nolint:gosec // Disorder is no secret.
+	return due, later
 }
 
-// tell brings the items of a batch to the peer, each once, in no order, and then moves the cursor.
-func (l *Link) tell(ctx context.Context, records []record, lag time.Duration) error {
-	due := records
-	for i, r := range records {
-		if l.early(r, lag) > 0 {
-			due = records[:i]
-			break
+var errPaused = errors.New("paused")
+
+// tell brings items to the peer and removes the marks of those that it has. Several are on their way at once, so that the
+// receiver's syncs are shared.
+func (l *Link) tell(ctx context.Context, due []mark) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(due))
+	free := make(chan struct{}, deliveries)
+	for i, m := range due {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			errs[i] = l.deliver(ctx, m.key)
+		})
+	}
+	wg.Wait()
+	told := make([]mark, 0, len(due))
+	var failed error
+	for i, m := range due {
+		switch {
+		case errs[i] == nil:
+			told = append(told, m)
+		case !errors.Is(errs[i], errPaused): // A pause is no failure; Resume rings.
+			failed = errs[i]
 		}
 	}
-	last := due[len(due)-1].n
-	told := make(map[store.Key]struct{}, len(due))
-	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] }) // DynamoDB promises no order either.
-	for _, r := range due {
-		if _, twice := told[r.key]; twice {
-			continue
-		}
-		told[r.key] = struct{}{}
-		state, there, err := l.table.state(ctx, r.key)
-		if err != nil {
-			return err
-		}
-		if !there {
-			continue // Expired, here and there.
-		}
-		if err := l.to.Apply(ctx, state); err != nil {
-			return err
-		}
-	}
-	return l.advance(ctx, last)
+	return errors.Join(failed, l.table.told(ctx, l.peer, told))
 }
 
-func (l *Link) advance(ctx context.Context, n uint64) error {
-	if err := l.table.out.advance(ctx, l.peer, n); err != nil {
-		return err
+// deliver brings the present state of an item to the peer, unless the link is paused.
+func (l *Link) deliver(ctx context.Context, key store.Key) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.paused {
+		return errPaused
 	}
-	return l.table.out.prune(ctx, l.table.cfg.Peers)
+	state, there, err := l.table.state(ctx, key)
+	if err != nil || !there {
+		return err // Forgotten, here and there.
+	}
+	return l.to.Apply(ctx, state)
 }

@@ -88,6 +88,7 @@ func each(b *testing.B, writers int, commit func(store.Commit) error) {
 }
 
 func benchStore(b *testing.B, writers int) {
+	b.Helper()
 	db, err := pebblestore.Open(pebblestore.Config{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
@@ -102,6 +103,7 @@ func benchStore(b *testing.B, writers int) {
 }
 
 func benchRaw(b *testing.B, writers int) {
+	b.Helper()
 	opts := &pebble.Options{FormatMajorVersion: pebble.FormatNewest, MemTableSize: 8 << 20, MemTableStopWritesThreshold: 3, L0StopWritesThreshold: 64}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

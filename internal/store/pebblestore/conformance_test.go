@@ -12,6 +12,7 @@ import (
 // closer is a table whose store can be closed by the suite.
 type closer struct {
 	store.Store
+
 	db *pebblestore.DB
 }
 
@@ -35,6 +36,7 @@ func TestConformance(t *testing.T) {
 	t.Run("in memory", func(t *testing.T) {
 		t.Parallel()
 		storetest.Run(t, func(t *testing.T, clock func() time.Time) store.Store {
+			t.Helper()
 			db := open(t, pebblestore.Config{Clock: clock, ShuffleChanges: 1})
 			return closer{db.Table("regional"), db}
 		}, options)
@@ -43,6 +45,7 @@ func TestConformance(t *testing.T) {
 	t.Run("on a disk, through tables", func(t *testing.T) {
 		t.Parallel()
 		storetest.Run(t, func(t *testing.T, clock func() time.Time) store.Store {
+			t.Helper()
 			db, err := pebblestore.Open(pebblestore.Config{Dir: t.TempDir(), Clock: clock, MemTableBytes: 64 << 10, MinFreeBytes: -1, BallastBytes: -1})
 			if err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/cockroachdb/errors/oserror"
@@ -15,10 +16,10 @@ import (
 func openEngine(cfg *Config, lock *pebble.Lock, space *space, fuse *fuse) (*pebble.DB, error) {
 	logger := &engineLogger{log: cfg.Logger, fuse: fuse}
 	opts := &pebble.Options{
-		FS:                          vfs.OnDiskFull(cfg.FS, space.release),
+		FS:                          markerFS{vfs.OnDiskFull(cfg.FS, space.release)},
 		Lock:                        lock,
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                uint64(cfg.MemTableBytes),
+		MemTableSize:                uint64(cfg.MemTableBytes), //nolint:gosec // Never negative.
 		MemTableStopWritesThreshold: 3,
 		CacheSize:                   max(cfg.MemoryBytes, 1),
 		MaxOpenFiles:                256,
@@ -42,7 +43,11 @@ func openEngine(cfg *Config, lock *pebble.Lock, space *space, fuse *fuse) (*pebb
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // Most conditions ask for an item that is not there.
 		opts.Levels[i].IndexBlockSize = 64 << 10             // One level of index: half the block reads of a condition.
 	}
-	return pebble.Open(cfg.Dir, opts)
+	engine, err := pebble.Open(cfg.Dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	return engine, nil
 }
 
 // makeDirectory makes dir and its missing ancestors, readable by this user alone, so that a crash does not lose them again.
@@ -52,7 +57,7 @@ func makeDirectory(fs vfs.FS, dir string) error {
 		if _, err := fs.Stat(d); err == nil {
 			break
 		} else if !oserror.IsNotExist(err) {
-			return err
+			return fmt.Errorf("looking at %s: %w", d, err)
 		}
 		parent := fs.PathDir(d)
 		parents = append(parents, parent)
@@ -62,7 +67,7 @@ func makeDirectory(fs vfs.FS, dir string) error {
 		d = parent
 	}
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return err
+		return fmt.Errorf("making %s: %w", dir, err)
 	}
 	for _, p := range parents {
 		if err := syncDirectory(fs, p); err != nil {
@@ -75,7 +80,7 @@ func makeDirectory(fs vfs.FS, dir string) error {
 func syncDirectory(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("opening %s: %w", dir, err)
 	}
 	return errors.Join(d.Sync(), d.Close())
 }

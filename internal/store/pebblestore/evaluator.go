@@ -25,9 +25,10 @@ type evaluator struct {
 
 // stored is what is known of an engine key: its record's header if present, and of a token the digest.
 type stored struct {
-	present bool
 	header
-	digest [32]byte
+
+	present bool
+	digest  [32]byte
 }
 
 func newEvaluator(db *DB) evaluator { return evaluator{db: db, overlay: make(map[string]stored)} }
@@ -182,7 +183,10 @@ func (e *evaluator) put(key string, record []byte, s stored) error {
 	if len(e.group.requests) > 1 {
 		e.overlay[key] = s
 	}
-	return op.Finish()
+	if err := op.Finish(); err != nil {
+		return fmt.Errorf("adding to a batch: %w", err)
+	}
+	return nil
 }
 
 func (e *evaluator) delete(key string) error {
@@ -192,7 +196,10 @@ func (e *evaluator) delete(key string) error {
 	if len(e.group.requests) > 1 {
 		e.overlay[key] = stored{}
 	}
-	return op.Finish()
+	if err := op.Finish(); err != nil {
+		return fmt.Errorf("adding to a batch: %w", err)
+	}
+	return nil
 }
 
 // sweep deletes what is expired now of what was expired when the sweeper passed.

@@ -2,7 +2,7 @@ package pebblestore
 
 import (
 	"encoding/binary"
-	"fmt"
+	"errors"
 
 	"github.com/domicile-api/domicile/internal/store"
 )
@@ -13,13 +13,15 @@ const (
 	spaceToken = 't'
 )
 
+var errKey = errors.New("malformed key")
+
 // maxTableName keeps a table's name, which is part of every key, short.
 const maxTableName = 32
 
 // tablePrefix is what each key of a table begins with: the space, the name's length and the name. No prefix is the beginning
 // of another.
 func tablePrefix(space byte, table string) string {
-	return string([]byte{space, byte(len(table))}) + table
+	return string([]byte{space, byte(len(table))}) + table //nolint:gosec // At most maxTableName.
 }
 
 func validTableName(name string) bool {
@@ -47,18 +49,26 @@ func appendKey(dst []byte, prefix string, key store.Key) []byte {
 	return append(appendPartition(dst, prefix, key.Partition), key.Sort...)
 }
 
+// splitTable splits an engine key into its table's name and the rest.
+func splitTable(key []byte) (table string, rest []byte, err error) {
+	if len(key) < 2 || int(key[1]) > min(maxTableName, len(key)-2) {
+		return "", nil, errKey
+	}
+	n := 2 + int(key[1])
+	return string(key[2:n]), key[n:], nil
+}
+
 // parseKey splits an engine key of the item space.
 func parseKey(key []byte) (table string, item store.Key, err error) {
-	if len(key) < 2 || key[0] != spaceItem || len(key) < 2+int(key[1]) {
-		return "", store.Key{}, fmt.Errorf("pebblestore: malformed key of %d bytes", len(key))
+	table, rest, err := splitTable(key)
+	if err != nil {
+		return "", store.Key{}, err
 	}
-	table, rest := string(key[2:2+key[1]]), key[2+key[1]:]
-	size, n := binary.Uvarint(rest)
-	if n <= 0 || size > uint64(len(rest)-n) {
-		return "", store.Key{}, fmt.Errorf("pebblestore: malformed key of %d bytes", len(key))
+	partition, sort, err := takeBytes(rest)
+	if err != nil {
+		return "", store.Key{}, errKey
 	}
-	rest = rest[n:]
-	return table, store.Key{Partition: string(rest[:size]), Sort: string(rest[size:])}, nil
+	return table, store.Key{Partition: string(partition), Sort: string(sort)}, nil
 }
 
 // successor changes prefix to the first key that is after all keys with that prefix. A prefix starts with a space, which

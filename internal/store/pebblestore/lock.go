@@ -53,11 +53,13 @@ func lockDirectory(fsys vfs.FS, dir string) (*pebble.Lock, error) {
 func writePID(fsys vfs.FS, dir string) (err error) {
 	f, err := fsys.Create(fsys.PathJoin(dir, pidName), vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return err
+		return fmt.Errorf("making %s: %w", pidName, err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	_, err = io.WriteString(f, strconv.Itoa(os.Getpid())+"\n")
-	return err
+	if _, err := io.WriteString(f, strconv.Itoa(os.Getpid())+"\n"); err != nil {
+		return fmt.Errorf("writing %s: %w", pidName, err)
+	}
+	return nil
 }
 
 // holder reads the pid file. A process that no longer runs cannot be the holder: it left the file, and the true holder has

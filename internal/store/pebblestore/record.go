@@ -91,7 +91,7 @@ func parseRecord(rec []byte, like store.Tag) (it store.Item, h header, err error
 	}
 	it.Version = h.version
 	if h.expires != 0 {
-		it.Expires = time.Unix(int64(h.expires), 0).UTC()
+		it.Expires = time.Unix(int64(h.expires), 0).UTC() //nolint:gosec // Written from an int64.
 	}
 	it.Tag.Class, rest = store.Class(rest[0]), rest[1:]
 	tenant, rest, err := takeBytes(rest)
@@ -115,10 +115,11 @@ func parseRecord(rec []byte, like store.Tag) (it store.Item, h header, err error
 
 func takeBytes(b []byte) (field, rest []byte, err error) {
 	size, n := binary.Uvarint(b)
-	if n <= 0 || size > uint64(len(b)-n) {
+	if n <= 0 || size > uint64(len(b[n:])) {
 		return nil, nil, errRecord
 	}
-	return b[n : n+int(size)], b[n+int(size):], nil
+	b = b[n:]
+	return b[:size], b[size:], nil
 }
 
 // A token's record is the digest of its commit and its expiry.

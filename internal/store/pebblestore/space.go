@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -31,8 +32,8 @@ type space struct {
 // newSpace makes the ballast if there is room for it.
 func newSpace(cfg *Config) *space {
 	s := &space{
-		fs: cfg.FS, dir: cfg.Dir, min: uint64(cfg.MinFreeBytes), ballast: uint64(cfg.BallastBytes), log: cfg.Logger,
-		released: true,
+		fs: cfg.FS, dir: cfg.Dir, log: cfg.Logger, released: true,
+		min: uint64(cfg.MinFreeBytes), ballast: uint64(cfg.BallastBytes), //nolint:gosec // Never negative.
 	}
 	_, err := cfg.FS.Stat(s.path())
 	s.released = err != nil
@@ -53,7 +54,7 @@ func (s *space) admit(bytes int) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	need := s.min + uint64(bytes)
+	need := s.min + uint64(bytes) //nolint:gosec // Never negative.
 	if s.released && s.ballast > 0 && usage.AvailBytes >= need+s.ballast && s.refill() {
 		s.released = false
 		usage.AvailBytes -= s.ballast
@@ -102,10 +103,10 @@ func (s *space) refill() bool {
 func (s *space) writeBallast() (err error) {
 	f, err := s.fs.Create(s.path(), vfs.WriteCategoryUnspecified)
 	if err != nil {
-		return err
+		return fmt.Errorf("making it: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if f.Preallocate(0, int64(s.ballast)) == nil {
+	if f.Preallocate(0, int64(s.ballast)) == nil { //nolint:gosec // It came from an int64.
 		return nil
 	}
 	// A file system without fallocate: write it.
@@ -113,9 +114,12 @@ func (s *space) writeBallast() (err error) {
 	for left := s.ballast; left > 0; {
 		n := min(left, uint64(len(chunk)))
 		if _, err := f.Write(chunk[:n]); err != nil {
-			return err
+			return fmt.Errorf("filling it: %w", err)
 		}
 		left -= n
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("syncing it: %w", err)
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -87,7 +88,7 @@ func (db *DB) findExpired(from []byte, limit int) (found map[*table][]encodedOp,
 	err = readEngine(func() error {
 		it, err := db.engine.NewIter(&pebble.IterOptions{LowerBound: from})
 		if err != nil {
-			return err
+			return fmt.Errorf("engine: %w", err)
 		}
 		for ok := it.First(); ok; ok = it.Next() {
 			if limit--; limit < 0 {
@@ -106,13 +107,13 @@ func (db *DB) findExpired(from []byte, limit int) (found map[*table][]encodedOp,
 func (db *DB) noteExpired(it *pebble.Iterator, now uint64, found map[*table][]encodedOp) error {
 	rec, err := it.ValueAndErr()
 	if err != nil {
-		return err
+		return fmt.Errorf("engine: %w", err)
 	}
 	key := it.Key()
-	if len(key) < 2 || len(key) < 2+int(key[1]) {
-		return errRecord
+	name, _, err := splitTable(key)
+	if err != nil {
+		return err
 	}
-	name := string(key[2 : 2+key[1]])
 	op := encodedOp{kind: store.Delete, key: string(key)}
 	switch key[0] {
 	case spaceItem:

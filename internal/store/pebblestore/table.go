@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -26,7 +27,6 @@ func newTable(db *DB, name string) *table {
 	return &table{
 		db: db, items: tablePrefix(spaceItem, name), tokens: tablePrefix(spaceToken, name),
 		feed: newFeed(db.cfg.FeedLimit, db.shuffle),
-		keys: sync.Pool{New: func() any { return new([]byte) }},
 	}
 }
 
@@ -35,7 +35,10 @@ func (t *table) Get(ctx context.Context, key store.Key) (store.Item, error) {
 	if err := errors.Join(key.Validate(), ctx.Err()); err != nil {
 		return store.Item{}, err
 	}
-	buf := t.keys.Get().(*[]byte)
+	buf, ok := t.keys.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
 	defer t.keys.Put(buf)
 	*buf = appendKey((*buf)[:0], t.items, key)
 	it, found, err := t.read(*buf)
@@ -65,7 +68,7 @@ func (t *table) read(key []byte) (it store.Item, found bool, err error) {
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("engine: %w", err)
 		}
 		var h header
 		it, h, err = parseRecord(rec, store.Tag{})
@@ -101,17 +104,17 @@ func (t *table) scan(q store.Query, partition []byte, limit int) (page store.Pag
 		return store.Page{}, err
 	}
 	defer t.db.closing.RUnlock()
-	lower := append(partition[:len(partition):len(partition)], q.From...)
+	lower := append(slices.Clip(partition), q.From...)
 	var upper []byte
 	if q.To == "" {
 		upper = successor(append([]byte(nil), partition...))
 	} else {
-		upper = append(partition[:len(partition):len(partition)], q.To...)
+		upper = append(slices.Clip(partition), q.To...)
 	}
 	err = readEngine(func() error {
 		it, err := t.db.engine.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 		if err != nil {
-			return err
+			return fmt.Errorf("engine: %w", err)
 		}
 		page, err = t.collect(it, q, len(partition), limit)
 		return errors.Join(err, it.Close())
@@ -134,7 +137,7 @@ func (t *table) collect(it *pebble.Iterator, q store.Query, partitionLen, limit 
 	for ok := first(); ok; ok = next() {
 		rec, err := it.ValueAndErr()
 		if err != nil {
-			return store.Page{}, err
+			return store.Page{}, fmt.Errorf("engine: %w", err)
 		}
 		if len(page.Items) == limit {
 			h, _, err := parseHeader(rec)
@@ -158,7 +161,10 @@ func (t *table) collect(it *pebble.Iterator, q store.Query, partitionLen, limit 
 		item.Key = store.Key{Partition: q.Partition, Sort: string(it.Key()[partitionLen:])}
 		page.Items = append(page.Items, item)
 	}
-	return page, it.Error()
+	if err := it.Error(); err != nil {
+		return store.Page{}, fmt.Errorf("engine: %w", err)
+	}
+	return page, nil
 }
 
 // Commit implements store.Store.

@@ -5,40 +5,42 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 )
 
-var conditionTests = []test{
-	{name: "put", run: func(f *fixture) {
-		conditionTable(f, func(k store.Key, c store.Condition) store.Op {
-			return put(store.Item{Key: k, Version: version(9), Tag: tag}, c)
-		})
-	}},
-	{name: "delete", run: func(f *fixture) { conditionTable(f, remove) }},
-	{name: "check", run: func(f *fixture) {
-		conditionTable(f, func(k store.Key, c store.Condition) store.Op {
-			if c == store.Always() {
-				c = store.OlderThan(ident.Version{Epoch: 9}) // A check needs a condition; this one holds as well.
-			}
-			return check(k, c)
-		})
-	}},
-	{name: "a check changes nothing", run: func(f *fixture) {
-		it := item("p", "s", "v", 3)
-		f.put(it)
-		f.commit(check(it.Key, store.VersionIs(version(3))))
-		f.has(it)
-		f.commit(check(store.Key{Partition: "p", Sort: "t"}, store.Absent()))
-		f.hasNot(store.Key{Partition: "p", Sort: "t"})
-	}},
-	{name: "conditions of a chain", run: func(f *fixture) {
-		k := store.Key{Partition: "p", Sort: "s"}
-		f.commit(put(item("p", "s", "1", 1), store.Absent()))
-		f.commit(put(item("p", "s", "2", 2), store.VersionIs(version(1))))
-		f.refusedOne(version(2), put(item("p", "s", "3", 3), store.VersionIs(version(1))))
-		f.has(item("p", "s", "2", 2))
-		f.commit(remove(k, store.VersionIs(version(2))))
-		f.refusedOne(ident.Version{}, put(item("p", "s", "3", 3), store.VersionIs(version(2))))
-		f.commit(put(item("p", "s", "3", 3), store.Absent()))
-		f.has(item("p", "s", "3", 3))
-	}},
+func conditionTests() []test {
+	return []test{
+		{name: "put", run: func(f *fixture) {
+			conditionTable(f, func(k store.Key, c store.Condition) store.Op {
+				return put(store.Item{Key: k, Version: version(9), Tag: tag()}, c)
+			})
+		}},
+		{name: "delete", run: func(f *fixture) { conditionTable(f, remove) }},
+		{name: "check", run: func(f *fixture) {
+			conditionTable(f, func(k store.Key, c store.Condition) store.Op {
+				if c == store.Always() {
+					c = store.OlderThan(ident.Version{Epoch: 9}) // A check needs a condition; this one holds as well.
+				}
+				return check(k, c)
+			})
+		}},
+		{name: "a check changes nothing", run: func(f *fixture) {
+			it := item("p", "s", "v", 3)
+			f.put(it)
+			f.commit(check(it.Key, store.VersionIs(version(3))))
+			f.has(it)
+			f.commit(check(store.Key{Partition: "p", Sort: "t"}, store.Absent()))
+			f.hasNot(store.Key{Partition: "p", Sort: "t"})
+		}},
+		{name: "conditions of a chain", run: func(f *fixture) {
+			k := store.Key{Partition: "p", Sort: "s"}
+			f.commit(put(item("p", "s", "1", 1), store.Absent()))
+			f.commit(put(item("p", "s", "2", 2), store.VersionIs(version(1))))
+			f.refusedOne(version(2), put(item("p", "s", "3", 3), store.VersionIs(version(1))))
+			f.has(item("p", "s", "2", 2))
+			f.commit(remove(k, store.VersionIs(version(2))))
+			f.refusedOne(ident.Version{}, put(item("p", "s", "3", 3), store.VersionIs(version(2))))
+			f.commit(put(item("p", "s", "3", 3), store.Absent()))
+			f.has(item("p", "s", "3", 3))
+		}},
+	}
 }
 
 // conditionTable tries each kind of condition, by an operation that op makes, on an absent item and on one of version 1.5.
@@ -65,7 +67,7 @@ func conditionTable(f *fixture, op func(store.Key, store.Condition) store.Op) {
 	}
 	for _, tc := range cases {
 		gone := store.Key{Partition: "gone", Sort: tc.name}
-		here := store.Item{Key: store.Key{Partition: "here", Sort: tc.name}, Version: stored, Tag: tag, Value: []byte("kept")}
+		here := store.Item{Key: store.Key{Partition: "here", Sort: tc.name}, Version: stored, Tag: tag(), Value: []byte("kept")}
 		f.put(here)
 		f.Logf("condition: %s", tc.name)
 		if tc.absent {
