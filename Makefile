@@ -13,11 +13,13 @@ PORT      ?= 8080
 PACKAGES  ?= ./...
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
+# Of make bench-peers.
+CADDY     ?= v2.11.9
 
 # The race detector needs a C compiler on Linux; a machine without one tests without it.
 RACE := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
-.PHONY: help dev tour build test test-short test-contract lint generate check check-generated check-breaking check-modules bench fuzz clean
+.PHONY: help dev tour build test test-short test-contract lint generate check check-generated check-breaking check-modules bench bench-peers bench-all fuzz clean
 
 help: ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,7 +77,14 @@ check-modules: # go.mod and go.sum say what the code needs, and the modules are 
 	@for dir in . tools tools/lint; do echo "go mod tidy -diff in $$dir"; (cd "$$dir" && $(GO) mod tidy -diff); done
 	$(GO) mod verify
 
-bench: ## benchmarks of all packages, with allocations (BENCHTIME=1s)
+bench: ## one table of speed: bounds, raw Pebble, a plain proxy (3 to 4 minutes; BENCHFLAGS="-rounds 3")
+	$(GO) run ./test/bench $(BENCHFLAGS)
+
+bench-peers: # bench with Caddy beside the edge, built into bin/
+	GOBIN=$(CURDIR)/bin $(GO) install github.com/caddyserver/caddy/v2/cmd/caddy@$(CADDY)
+	$(GO) run ./test/bench -go-rounds 0 -caddy $(CURDIR)/bin/caddy $(BENCHFLAGS)
+
+bench-all: # every Go benchmark of the packages, with allocations (BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m $(PACKAGES)
 
 fuzz: ## each fuzz target for a while (FUZZTIME=30s)

@@ -109,7 +109,7 @@ func (m *machine) Restart(*rapid.T) {
 // burst runs mutations at once and calls told after each outcome.
 func (m *machine) burst(t *rapid.T, told func()) {
 	ids := slices.Sorted(maps.Keys(read(t, m.w.table, acme).entities))
-	kinds := rapid.SliceOfN(rapid.IntRange(0, 5), 1, 16).Draw(t, "kinds")
+	kinds := rapid.SliceOfN(rapid.IntRange(0, 5), 1, 10).Draw(t, "kinds")
 	var group sync.WaitGroup
 	for _, kind := range kinds {
 		m.n++
@@ -186,7 +186,7 @@ func TestCrashesLoseNothingAcknowledged(t *testing.T) {
 		m := &machine{t: rt, tb: t, wrapper: wrapper, fs: vfs.NewCrashableMem()}
 		m.open()
 		defer m.close()
-		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
+		for range rapid.IntRange(1, 4).Draw(rt, "steps") {
 			step := rapid.SampledFrom([]func(*rapid.T){m.Burst, m.Crash, m.Crash, m.Restart}).Draw(rt, "step")
 			step(rt)
 			m.Check(rt)

@@ -70,7 +70,7 @@ func (p *Platform) start(ctx, loops context.Context) error {
 		return err
 	}
 	for _, id := range p.cfg.regions() {
-		r, err := openRegion(p.cfg, id)
+		r, err := openRegion(p.cfg, id) //nolint:contextcheck // See Start.
 		if err != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func openRegion(cfg Config, id ident.RegionID) (*region, error) {
 	}
 	var err error
 	if r.routeKey, err = loadRouteKey(filepath.Join(r.dir, routeKeyFile), cfg.Random); err != nil {
-		return nil, errors.Join(err, r.close()) // See Start.
+		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
 }

@@ -23,9 +23,10 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 )
 
-func newTenantKey(t testing.TB, tenant ident.TenantID) (id, full string) {
+// newTenantKey returns a key of acme-eu.
+func newTenantKey(t testing.TB) (id, full string) {
 	t.Helper()
-	id, full, err := credential.NewTenantKey(rand.Reader, tenant)
+	id, full, err := credential.NewTenantKey(rand.Reader, "acme-eu")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func newTenantKey(t testing.TB, tenant ident.TenantID) (id, full string) {
 
 func TestNewKeysParse(t *testing.T) {
 	t.Parallel()
-	tenantID, tenantKey := newTenantKey(t, "acme-eu")
+	tenantID, tenantKey := newTenantKey(t)
 	operatorID, operatorKey, err := credential.NewOperatorKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +62,7 @@ func TestNewKeysParse(t *testing.T) {
 
 func TestParseDamaged(t *testing.T) {
 	t.Parallel()
-	id, full := newTenantKey(t, "acme-eu")
+	id, full := newTenantKey(t)
 	secret := full[strings.LastIndexByte(full, '_')+1:]
 	acme := credential.Key{Kind: call.TenantKey, Tenant: "acme-eu"}
 	acmeWithID := acme
@@ -115,7 +116,7 @@ func TestParseRefusesWhatNamesNobody(t *testing.T) {
 // TestAnyMistypedCharacterIsFound changes each character to each other one: CRC-32C finds all of these, not nearly all.
 func TestAnyMistypedCharacterIsFound(t *testing.T) {
 	t.Parallel()
-	_, full := newTenantKey(t, "acme-eu")
+	_, full := newTenantKey(t)
 	const typed = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_. "
 	for i := range len(full) {
 		for _, c := range []byte(typed) {
@@ -157,8 +158,8 @@ func TestRoundTrip(t *testing.T) {
 
 func TestMatches(t *testing.T) {
 	t.Parallel()
-	_, full := newTenantKey(t, "acme-eu")
-	_, other := newTenantKey(t, "acme-eu")
+	_, full := newTenantKey(t)
+	_, other := newTenantKey(t)
 	verifier := credential.Verifier(full)
 	if verifier != sha256.Sum256([]byte(full)) {
 		t.Error("the verifier is not SHA-256 of the whole key")
@@ -176,7 +177,7 @@ func TestMatches(t *testing.T) {
 // TestSecretIsNeverShown formats a key in every way that a log line may.
 func TestSecretIsNeverShown(t *testing.T) {
 	t.Parallel()
-	id, full := newTenantKey(t, "acme-eu")
+	id, full := newTenantKey(t)
 	secret := full[strings.LastIndexByte(full, '_')+1:]
 	for _, text := range []string{full, full[:len(full)-1], "dk_acme-eu_" + secret, "do_" + secret, "dk_acme-eu_" + secret + "_" + id} {
 		key, err := credential.Parse(text)
@@ -249,7 +250,7 @@ func TestUniform(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	_, full := newTenantKey(f, "acme-eu")
+	_, full := newTenantKey(f)
 	_, operator, err := credential.NewOperatorKey(rand.Reader)
 	if err != nil {
 		f.Fatal(err)
@@ -275,7 +276,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	_, full := newTenantKey(b, "acme-eu")
+	_, full := newTenantKey(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		if key, err := credential.Parse(full); err != nil || !key.Wellformed() {
@@ -285,7 +286,7 @@ func BenchmarkParse(b *testing.B) {
 }
 
 func BenchmarkMatches(b *testing.B) {
-	_, full := newTenantKey(b, "acme-eu")
+	_, full := newTenantKey(b)
 	verifier := credential.Verifier(full)
 	b.ReportAllocs()
 	for b.Loop() {

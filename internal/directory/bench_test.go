@@ -89,7 +89,7 @@ func BenchmarkBytesPerTenant(b *testing.B) {
 // warm, so that what is measured is the look-up.
 func callers() [][]byte {
 	ids := make([][]byte, 1<<16)
-	var all []byte
+	all := make([]byte, 0, len(ids)*24)
 	for i := range ids {
 		from := len(all)
 		all = append(all, tenantID(rand.IntN(million))...)

@@ -220,7 +220,7 @@ func (m *compactMap) grow(n int) {
 	parts := make(map[uint32][]byte)
 	for b := range size {
 		clear(parts)
-		old := m.buckets.bucket(hash32(b)) //nolint:gosec // Below size.
+		old := m.buckets.bucket(hash32(b))
 		for at := 0; at < len(old); {
 			key, value, next := entryAt(old, at)
 			to := uint32(m.hash(key)) & uint32(n-1) //nolint:gosec // A power of two within memory.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -11,9 +12,8 @@ import (
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
-	faults "github.com/domicile-api/domicile/internal/fault"
-
 	"github.com/domicile-api/domicile/internal/directory"
+	faults "github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 )
 
@@ -110,7 +110,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	}
 	t.Logf("%d operations, %d faults each", count, faultsOfThem)
 	for what := range faultsOfThem {
-		t.Run(fmt.Sprint(int(what)), func(t *testing.T) {
+		t.Run(strconv.Itoa(int(what)), func(t *testing.T) {
 			t.Parallel()
 			tables := openTables(t)
 			for at := 1; at <= count; at++ {
@@ -187,7 +187,7 @@ func TestSweepPrunes(t *testing.T) {
 	t.Parallel()
 	table := strictTable{openTable(t)}
 	w := newWriter(table, control)
-	var life []*directoryv1.Record
+	life := make([]*directoryv1.Record, 0, 25)
 	var published []ident.Seq
 	for i := range 25 {
 		r, err := w.Write(t.Context(), always(tenantRecord(0, tenant(worldTenants[i%3], worldHosts[i%5]))))

@@ -88,18 +88,16 @@ func TestCredentials(t *testing.T) {
 		}
 		before := table.gets.Load()
 		principal, err := credentials.Check(t.Context(), key, tc.full)
-		if tc.ok {
-			if err != nil || principal != (call.Principal{Kind: key.Kind, KeyID: key.ID}) {
-				t.Errorf("%s: %+v, %v", name, principal, err)
-			}
-		} else {
-			if !faults.Is(err, errorsv1.Reason_REASON_CREDENTIAL_INVALID) || principal != (call.Principal{}) {
-				t.Errorf("%s: %+v, %v; want CREDENTIAL_INVALID", name, principal, err)
-			} else if text == "" {
-				text = err.Error()
-			} else if err.Error() != text {
-				t.Errorf("%s: %q tells it apart from %q", name, err, text)
-			}
+		switch {
+		case tc.ok && err == nil && principal == call.Principal{Kind: key.Kind, KeyID: key.ID}:
+		case tc.ok:
+			t.Errorf("%s: %+v, %v", name, principal, err)
+		case !faults.Is(err, errorsv1.Reason_REASON_CREDENTIAL_INVALID) || principal != call.Principal{}:
+			t.Errorf("%s: %+v, %v; want CREDENTIAL_INVALID", name, principal, err)
+		case text == "":
+			text = err.Error()
+		case err.Error() != text:
+			t.Errorf("%s: %q tells it apart from %q", name, err, text)
 		}
 		if looked := table.gets.Load() > before; looked != tc.lookups {
 			t.Errorf("%s: looked up: %v, want %v", name, looked, tc.lookups)

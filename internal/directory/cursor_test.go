@@ -21,7 +21,7 @@ func TestCursor(t *testing.T) {
 				c = c.completeTo(complete)
 			} else {
 				numbers := rapid.SliceOfN(rapid.Uint64Range(1, 50), 0, 6).Draw(t, "numbers")
-				var batch []ident.Seq
+				batch := make([]ident.Seq, 0, len(numbers))
 				for _, n := range numbers {
 					came[ident.Seq(n)] = true
 					batch = append(batch, ident.Seq(n))

@@ -121,7 +121,7 @@ func writeParts(w io.Writer, positions []*directoryv1.Position, records iter.Seq
 	}
 	for record := range records {
 		part.Records = append(part.Records, record)
-		if len(part.Records) < batchRecords {
+		if len(part.GetRecords()) < batchRecords {
 			continue
 		}
 		if err := flush(); err != nil {
@@ -245,6 +245,7 @@ func parseBody(body []byte, give func([]*directoryv1.Record)) ([]*directoryv1.Po
 			record := new(directoryv1.Record)
 			err = proto.Unmarshal(value, record)
 			batch = append(batch, record)
+		default: // Of a later release, as everything unknown.
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: it does not decode: %w", ErrForeignFile, err)

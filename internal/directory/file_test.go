@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -56,11 +57,11 @@ func write(t testing.TB, path string, data []byte) {
 
 func TestSnapshotFileRoundTrip(t *testing.T) {
 	t.Parallel()
-	for _, count := range []int{0, 1, 4096, 10_000} {
-		t.Run(fmt.Sprint(count), func(t *testing.T) {
+	for _, count := range []int{0, 1, 4096, 4097} {
+		t.Run(strconv.Itoa(count), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "directory")
-			var want []*directoryv1.Record
+			want := make([]*directoryv1.Record, 0, count)
 			for i := range count {
 				want = append(want, tenantRecord(uint64(i+1), tenant(fmt.Sprintf("t%d", i), fmt.Sprintf("h%d.example", i))))
 			}
@@ -74,8 +75,8 @@ func TestSnapshotFileRoundTrip(t *testing.T) {
 			if diff := cmp.Diff(wantLoaded, loaded, protocmp.Transform()); diff != "" {
 				t.Errorf("loaded (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(want, got.records, protocmp.Transform()); diff != "" {
-				t.Errorf("records (-want +got):\n%s", diff)
+			if !slices.EqualFunc(want, got.records, func(a, b *directoryv1.Record) bool { return proto.Equal(a, b) }) {
+				t.Errorf("%d records came back as %d, or changed", len(want), len(got.records))
 			}
 			info, err := os.Stat(path)
 			if err != nil || info.Mode().Perm() != 0o600 {

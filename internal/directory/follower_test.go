@@ -91,7 +91,7 @@ func TestFollowerReadsOnlyWhatIsNew(t *testing.T) {
 	if err := f.Poll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var ids []string
+	ids := make([]string, 0, len(got.records))
 	for _, r := range got.records {
 		ids = append(ids, r.GetTenant().GetId())
 	}

@@ -32,7 +32,7 @@ var topo = sync.OnceValue(topology.Default)
 
 func regions() []ident.RegionID {
 	t := topo()
-	var ids []ident.RegionID
+	ids := make([]ident.RegionID, 0, t.Len())
 	for _, i := range t.Regions() {
 		ids = append(ids, t.ID(i))
 	}

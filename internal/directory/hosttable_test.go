@@ -17,7 +17,7 @@ func TestHostTableForgets(t *testing.T) {
 	const tenants, rounds = 300, 20
 	n := uint64(0)
 	for round := range rounds {
-		var records []*directoryv1.Record
+		records := make([]*directoryv1.Record, 0, tenants)
 		for i := range tenants {
 			n++
 			records = append(records, &directoryv1.Record{Wseq: n, Subject: &directoryv1.Record_Tenant{Tenant: &tenancyv1.Tenant{

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"crypto/ed25519"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -150,13 +151,13 @@ func (x *Index) code(region string) regionCode {
 	strange := *x.strange.Load()
 	for i, name := range strange {
 		if name == region {
-			return firstStrange + regionCode(i) //nolint:gosec // Bounded below.
+			return firstStrange + regionCode(i)
 		}
 	}
 	if len(strange) >= int(noRegion-firstStrange) {
 		return noRegion
 	}
-	grown := append(strange[:len(strange):len(strange)], region)
+	grown := append(slices.Clone(strange), region)
 	x.strange.Store(&grown)
 	return firstStrange + regionCode(len(strange)) //nolint:gosec // Bounded above.
 }

@@ -54,7 +54,7 @@ func encodeTenant(t *tenancyv1.Tenant, home, standby regionCode, n ident.Seq) st
 	b = binary.AppendUvarint(b, uint64(n))
 	for _, host := range hostsOf(t) {
 		if len(host) > 0 && len(host) <= maxHost {
-			b = append(b, byte(len(host)))
+			b = append(b, byte(len(host))) //nolint:gosec // At most maxHost.
 			b = append(b, host...)
 		}
 	}
@@ -144,7 +144,7 @@ func micros(t *timestamppb.Timestamp) uint64 {
 	if t == nil {
 		return 0
 	}
-	return uint64(max(t.AsTime().UnixMicro(), 0)) + 1 //nolint:gosec // Not negative.
+	return uint64(max(t.AsTime().UnixMicro(), 0)) + 1
 }
 
 func fromMicros(n uint64) time.Time {

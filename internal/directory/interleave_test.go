@@ -16,6 +16,7 @@ import (
 // hookedTable calls a hook before its at-th operation, from 1.
 type hookedTable struct {
 	directory.Table
+
 	at, count int
 	hook      func()
 }

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -67,7 +68,7 @@ func decodeState(item store.Item) (*directoryv1.Record, error) {
 		return nil, fmt.Errorf("decoding a state item: %w", err)
 	}
 	if s, err := subjectOf(r); err != nil || s.sort != item.Key.Sort {
-		return nil, fmt.Errorf("a state item lies under another subject's key")
+		return nil, errors.New("a state item lies under another subject's key")
 	}
 	return r, nil
 }

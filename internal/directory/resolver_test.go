@@ -110,7 +110,7 @@ func TestResolverUnknownNames(t *testing.T) {
 	table := &countingTable{Table: openTable(t)}
 	var c movingClock
 	r := newResolver(newIndex(), table, c.now)
-	const hosts, askers = 100_000, 4
+	const hosts, askers = 100_000, 2
 	var all sync.WaitGroup
 	for range askers {
 		all.Go(func() {
@@ -222,6 +222,7 @@ func TestResolverFailsStatic(t *testing.T) {
 // slowTable answers reads only once it is opened, and counts how many wait.
 type slowTable struct {
 	directory.Table
+
 	open          chan struct{}
 	waiting, most atomic.Int64
 }
@@ -301,7 +302,7 @@ func TestResolverLookupTimesOut(t *testing.T) {
 }
 
 // TestResolverKnownNamesDoNotAllocate holds the request path to its promise.
-func TestResolverKnownNamesDoNotAllocate(t *testing.T) {
+func TestResolverKnownNamesDoNotAllocate(t *testing.T) { //nolint:paralleltest // AllocsPerRun counts what others allocate too.
 	x := newIndex()
 	x.Apply([]*directoryv1.Record{tenantRecord(1, tenant("acme-eu", "acme.example")), keyRecord(2, "acme-eu", "k1", false)})
 	r := newResolver(x, openTable(t), clock)

@@ -14,9 +14,10 @@ import (
 // millions waits for memory once. It is an open-addressing table of groups of four slots, which are one cache line, at most
 // 3/4 full. Readers take no lock; writers are serialized by the owner.
 //
-// A slot does not hold the id but 86 bits of two seeded hashes of it. An id that nobody has is taken for one of the tenants with a
-// chance of less than 2^-80, and so are two tenants for one another; the seeds never leave the process, so nobody can search for one. Slots are never freed, since ids
-// are never given again; a tenant's first word never changes, and the second is replaced in one store.
+// A slot does not hold the id but 86 bits of two seeded hashes of it. An id that nobody has is taken for a tenant's with a chance
+// of less than 2^-80, and any two of a million tenants for one another with less than 2^-46. The seeds never leave the process,
+// so nobody can search for such ids. Slots are never freed, since ids are never given again; a tenant's first word never
+// changes, and the second is replaced in one store.
 type routeTable struct {
 	first, second maphash.Seed
 	now           atomic.Pointer[routeSlots]

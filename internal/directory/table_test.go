@@ -4,14 +4,15 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
-	"github.com/domicile-api/domicile/internal/ident"
-	"google.golang.org/protobuf/proto"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
+	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	"github.com/domicile-api/domicile/internal/directory"
+	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
 )
@@ -50,6 +51,7 @@ func (s strictTable) Commit(ctx context.Context, c store.Commit) error {
 // countingTable counts reads.
 type countingTable struct {
 	directory.Table
+
 	gets, queries atomic.Int64
 }
 
@@ -79,6 +81,7 @@ var errInjected = errors.New("injected fault")
 // faultyTable fails at its at-th operation, from 1.
 type faultyTable struct {
 	directory.Table
+
 	what fault
 
 	mu      sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -79,17 +80,12 @@ func (v View) Repetition(ctx context.Context, keyHash []byte) (*directoryv1.Repe
 
 // getState reads a state item; nil if there is none, or none could be because an id is not one.
 func getState(ctx context.Context, table Table, writer ident.RegionID, kind string, ids ...string) (*directoryv1.Record, error) {
-	sort := kind
-	for i, id := range ids {
+	for _, id := range ids {
 		if !validPart(id) {
 			return nil, nil //nolint:nilnil // Nothing is stored under such an id.
 		}
-		if i > 0 {
-			sort += "/"
-		}
-		sort += id
 	}
-	item, err := table.Get(ctx, stateKey(writer, sort))
+	item, err := table.Get(ctx, stateKey(writer, kind+strings.Join(ids, "/")))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil //nolint:nilnil // Absence is an answer, and the getters of a nil message are safe.

@@ -17,9 +17,8 @@ import (
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
-	faults "github.com/domicile-api/domicile/internal/fault"
-
 	"github.com/domicile-api/domicile/internal/directory"
+	faults "github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/globaltable"
@@ -112,7 +111,7 @@ func view(t testing.TB, table directory.Table, fn func(directory.View)) {
 	t.Helper()
 	_, err := newWriter(table, control).Write(t.Context(), func(_ context.Context, v directory.View) (*directoryv1.Record, error) {
 		fn(v)
-		return nil, nil
+		return nil, nil //nolint:nilnil // Nothing is to be written.
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +262,7 @@ func TestWriterDecidesAgain(t *testing.T) {
 			t.Parallel()
 			table := openTable(t)
 			calls := 0
-			r, err := newWriter(table, control).Write(t.Context(), func(ctx context.Context, v directory.View) (*directoryv1.Record, error) {
+			r, err := newWriter(table, control).Write(t.Context(), func(ctx context.Context, _ directory.View) (*directoryv1.Record, error) {
 				calls++
 				if calls > 1 {
 					return tenantRecord(0, tenant("late")), nil

@@ -43,7 +43,7 @@ func newUpstream(cfg Config) (*upstream, error) {
 		return nil, err
 	}
 	u := &upstream{targets: targets, unary: newTransport(cfg, false), always: cfg.alwaysHTTP2}
-	for range max(2, runtime.GOMAXPROCS(0)) {
+	for range min(8, max(2, runtime.GOMAXPROCS(0))) {
 		u.streams = append(u.streams, newTransport(cfg, true))
 	}
 	return u, nil

@@ -35,7 +35,7 @@ const (
 )
 
 // encoding refuses texts that decode to the same bytes as another: a header has one form.
-var encoding = base64.RawURLEncoding.Strict()
+var encoding = base64.RawURLEncoding.Strict() //nolint:gochecknoglobals // an immutable table
 
 // KeyID names a public key by its content: the first 8 bytes of its SHA-256, in hex.
 func KeyID(public ed25519.PublicKey) string {

@@ -78,18 +78,19 @@ func newKey(seed byte) (ed25519.PrivateKey, string) {
 }
 
 func public(key ed25519.PrivateKey) ed25519.PublicKey {
-	return key.Public().(ed25519.PublicKey) //nolint:forcetypeassert // an Ed25519 key has no other public half
+	return key.Public().(ed25519.PublicKey)
 }
 
-// signer returns a trusted signer of a region.
-func (w *world) signer(region ident.RegionID, seed byte) *routeheader.Signer {
-	key, id := newKey(seed)
-	w.trust(region, id, public(key))
-	return routeheader.NewSigner(routeheader.SignerConfig{Region: region, KeyID: id, Key: key, Clock: w.clock})
+// signer returns Virginia's, whose key is trusted.
+func (w *world) signer() *routeheader.Signer {
+	key, id := newKey('v')
+	w.trust(virginia, id, public(key))
+	return routeheader.NewSigner(routeheader.SignerConfig{Region: virginia, KeyID: id, Key: key, Clock: w.clock})
 }
 
-func (w *world) verifier(region ident.RegionID) *routeheader.Verifier {
-	return routeheader.NewVerifier(routeheader.VerifierConfig{Region: region, Keys: w, Clock: w.clock})
+// verifier returns Frankfurt's.
+func (w *world) verifier() *routeheader.Verifier {
+	return routeheader.NewVerifier(routeheader.VerifierConfig{Region: frankfurt, Keys: w, Clock: w.clock})
 }
 
 // claims are good ones of Virginia's key for Frankfurt.
@@ -135,7 +136,7 @@ func wantMisrouted(t *testing.T, v *routeheader.Verifier, header, message string
 func TestSignedIsVerified(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	signer, verifier := w.signer(virginia, 'v'), w.verifier(frankfurt)
+	signer, verifier := w.signer(), w.verifier()
 	header := signer.Sign(frankfurt, "acme-eu", 3)
 	for range 2 { // the second time from memory
 		got, err := verifier.Verify(header)
@@ -157,7 +158,7 @@ func TestGolden(t *testing.T) {
 	w := newWorld()
 	const want = "v1.Cgl1cy1lYXN0LTESEGRlNTJjNWI3ZDM5NjQwNTkaDGV1LWNlbnRyYWwtMSIHYWNtZS1ldSgDMgYIwI-G2AY." +
 		"0xJDm0C0mRi8oHqan_FMbKZ6Lj0EJLls8YfwLIq64RxRzHk7iimsfqajHfco39woxdJ7NUKCT3QXjXswfXqDAA"
-	if got := w.signer(virginia, 'v').Sign(frankfurt, "acme-eu", 3); got != want {
+	if got := w.signer().Sign(frankfurt, "acme-eu", 3); got != want {
 		t.Errorf("header\n%s\nwant\n%s", got, want)
 	}
 }
@@ -171,7 +172,7 @@ func TestRefused(t *testing.T) {
 	w.trust("eu-west-1", dublinID, public(dublinKey))
 	w.trust(virginia, "short", public(key)[:31])
 	good := forge(key, domain, mustMarshal(t, w.claims()))
-	if _, err := w.verifier(frankfurt).Verify(good); err != nil {
+	if _, err := w.verifier().Verify(good); err != nil {
 		t.Fatalf("the claims that the cases alter are not good themselves: %v", err)
 	}
 	alter := func(change func(*routev1.RouteClaims)) string {
@@ -215,7 +216,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wantMisrouted(t, w.verifier(frankfurt), tc.header, tc.message)
+			wantMisrouted(t, w.verifier(), tc.header, tc.message)
 		})
 	}
 }
@@ -227,15 +228,15 @@ func TestUnknownClaimsAreRefused(t *testing.T) {
 	key, id := newKey('v')
 	w.trust(virginia, id, public(key))
 	claims := protowire.AppendVarint(protowire.AppendTag(mustMarshal(t, w.claims()), 99, protowire.VarintType), 1)
-	wantMisrouted(t, w.verifier(frankfurt), forge(key, domain, claims), "malformed")
+	wantMisrouted(t, w.verifier(), forge(key, domain, claims), "malformed")
 }
 
 // TestAnyAlteredByteIsRefused alters each byte of a header, and cuts it at each place.
 func TestAnyAlteredByteIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	header := w.signer(virginia, 'v').Sign(frankfurt, "acme-eu", 3)
-	verifier := w.verifier(frankfurt)
+	header := w.signer().Sign(frankfurt, "acme-eu", 3)
+	verifier := w.verifier()
 	if _, err := verifier.Verify(header); err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +254,7 @@ func TestAnyAlteredByteIsRefused(t *testing.T) {
 func TestRememberedHeaderAges(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	signer, verifier := w.signer(virginia, 'v'), w.verifier(frankfurt)
+	signer, verifier := w.signer(), w.verifier()
 	header := signer.Sign(frankfurt, "acme-eu", 3)
 	for _, step := range []time.Duration{0, 15 * time.Second, 15 * time.Second} {
 		w.pass(step)
@@ -271,7 +272,7 @@ func TestRememberedHeaderAges(t *testing.T) {
 func TestRememberedHeaderFollowsItsKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	signer, verifier := w.signer(virginia, 'v'), w.verifier(frankfurt)
+	signer, verifier := w.signer(), w.verifier()
 	header := signer.Sign(frankfurt, "acme-eu", 3)
 	if _, err := verifier.Verify(header); err != nil {
 		t.Fatal(err)
@@ -287,9 +288,9 @@ func TestRememberedHeaderFollowsItsKey(t *testing.T) {
 func TestSkewIsAllowed(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	header := w.signer(virginia, 'v').Sign(frankfurt, "acme-eu", 3)
+	header := w.signer().Sign(frankfurt, "acme-eu", 3)
 	w.pass(-routeheader.DefaultMaxSkew)
-	if _, err := w.verifier(frankfurt).Verify(header); err != nil {
+	if _, err := w.verifier().Verify(header); err != nil {
 		t.Errorf("a header from %s ahead: %v", routeheader.DefaultMaxSkew, err)
 	}
 }
@@ -298,7 +299,7 @@ func TestSkewIsAllowed(t *testing.T) {
 func TestSignIsRemembered(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	signer := w.signer(virginia, 'v')
+	signer := w.signer()
 	first := signer.Sign(frankfurt, "acme-eu", 3)
 	w.pass(999 * time.Millisecond)
 	if signer.Sign(frankfurt, "acme-eu", 3) != first {
@@ -314,7 +315,7 @@ func TestSignIsRemembered(t *testing.T) {
 		t.Error("a header is used again after a second")
 	}
 	w.pass(-time.Hour)
-	claims, err := w.verifier(frankfurt).Verify(signer.Sign(frankfurt, "acme-eu", 3))
+	claims, err := w.verifier().Verify(signer.Sign(frankfurt, "acme-eu", 3))
 	if err != nil || !claims.GetIssueTime().AsTime().Equal(w.clock()) {
 		t.Errorf("after the clock was set back: %v, %v", claims, err)
 	}
@@ -323,7 +324,7 @@ func TestSignIsRemembered(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	signer, verifier := w.signer(virginia, 'v'), w.verifier(frankfurt)
+	signer, verifier := w.signer(), w.verifier()
 	rapid.Check(t, func(t *rapid.T) {
 		tenant := rapid.StringMatching(`([a-z][a-z0-9-]{0,38}[a-z0-9])?`).Draw(t, "tenant")
 		epoch := rapid.Uint64().Draw(t, "epoch")
@@ -337,7 +338,7 @@ func TestRoundTrip(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	signer, verifier := w.signer(virginia, 'v'), w.verifier(frankfurt)
+	signer, verifier := w.signer(), w.verifier()
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {

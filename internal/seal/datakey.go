@@ -149,7 +149,7 @@ func (k *dataKey) marshal() ([]byte, error) {
 		if err := insecurecleartextkeyset.Write(handle, keyset.NewBinaryWriter(&plain)); err != nil {
 			return nil, fmt.Errorf("serializing a key set: %w", err)
 		}
-		longer := binary.AppendUvarint(bytes.Clone(out), uint64(plain.Len()))
+		longer := binary.AppendUvarint(bytes.Clone(out), uint64(plain.Len())) //nolint:gosec // a length
 		longer = append(longer, plain.Bytes()...)
 		wipe(out)
 		wipe(plain.Bytes())
@@ -182,7 +182,7 @@ func parseDataKey(b []byte) (*dataKey, error) {
 // parseKeyset reads a key set whose keys all have these parameters, and returns what follows it.
 func parseKeyset(b []byte, want func() (key.Parameters, error)) (handle *keyset.Handle, rest []byte, err error) {
 	length, n := binary.Uvarint(b)
-	if n <= 0 || length > uint64(len(b)-n) {
+	if n <= 0 || length > uint64(len(b)-n) { //nolint:gosec // Uvarint reads no more than there is
 		return nil, nil, errNotAKey
 	}
 	end := n + int(length) //nolint:gosec // at most len(b)

@@ -122,8 +122,7 @@ func (k *Keyring) save(ctx context.Context, r record, c change) error {
 		ops = append(ops, op)
 	}
 	err := k.cfg.Keys.Commit(ctx, store.Commit{Ops: ops})
-	var condition *store.ConditionError
-	if errors.As(err, &condition) {
+	if _, ok := errors.AsType[*store.ConditionError](err); ok {
 		return errChanged
 	}
 	if err != nil {

@@ -103,7 +103,11 @@ func callBenchmarks(ctx context.Context, o options, dir string, t *table, stderr
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+	defer func() {
+		if err = errors.Join(err, s.stop()); err != nil {
+			err = fmt.Errorf("%w\n%s", err, s.logs())
+		}
+	}()
 	cells, err := measure(ctx, o, s, stderr)
 	if err != nil {
 		return err

@@ -19,9 +19,9 @@ import (
 
 const (
 	loopback = "127.0.0.1"
-	// The tenant that calls, its home, and the region whose edge it calls.
-	caller = "acme-eu"
-	home   = "eu-central-1"
+	// The tenant that calls, its home, and the region whose edge it calls. The tenant has no standby, so that its home can be started alone.
+	caller = "acme-sg"
+	home   = "ap-southeast-1"
 	abroad = "us-east-1"
 )
 
@@ -57,6 +57,15 @@ func (s *stack) stop() error {
 	return errors.Join(errs...)
 }
 
+// logs are what the processes complained of.
+func (s *stack) logs() string {
+	var all strings.Builder
+	for _, p := range s.started {
+		all.WriteString(p.log.String())
+	}
+	return all.String()
+}
+
 // ports of one run.
 type ports struct{ base int }
 
@@ -64,7 +73,7 @@ func (p ports) at(offset int) string { return net.JoinHostPort(loopback, strconv
 
 // The offsets of the default topology, and beyond them those of proxies.
 const (
-	homePort       = 1
+	homePort       = 5
 	abroadPort     = 3
 	devOperations  = 10
 	homeOperations = homePort + topology.OperationsOffset
@@ -101,17 +110,17 @@ func (s *stack) prepare(ctx context.Context, o options, data string, at ports) e
 		return err
 	}
 	err = dev.await(ctx, "http://"+at.at(devOperations)+"/readyz")
-	if err == nil {
-		err = s.firstUser(ctx, data, at.at(homePort))
-	}
 	if err := errors.Join(err, dev.stop()); err != nil {
+		return fmt.Errorf("preparing the data: %w: %s", err, dev.log.String())
+	}
+	if err := s.readKey(data); err != nil {
 		return err
 	}
 	return enlarge(filepath.Join(data, abroad, "directory.snapshot"), o.tenants)
 }
 
-// firstUser makes the tenant's data key, which goes to its home and its standby, while both run.
-func (s *stack) firstUser(ctx context.Context, data, address string) error {
+// readKey finds the tenant's key.
+func (s *stack) readKey(data string) error {
 	demo, err := app.ReadDemoFile(data)
 	if err != nil {
 		return fmt.Errorf("reading the demonstration's keys: %w", err)
@@ -119,10 +128,10 @@ func (s *stack) firstUser(ctx context.Context, data, address string) error {
 	for _, t := range demo.Tenants {
 		if t.ID == caller {
 			s.key = t.APIKey
+			return nil
 		}
 	}
-	_, err = seedUsers(ctx, address, s.key, 1)
-	return err
+	return fmt.Errorf("the demonstration has no tenant %s", caller)
 }
 
 // enlarge adds tenants to a directory copy.
@@ -132,7 +141,7 @@ func enlarge(path string, n int) error {
 	if err != nil {
 		return fmt.Errorf("reading the directory copy: %w", err)
 	}
-	homes := []string{home, abroad, "ap-southeast-1", "sa-east-1"}
+	homes := []string{home, abroad, "eu-central-1", "sa-east-1"}
 	err = directory.SaveSnapshot(path, loaded.Positions, func(yield func(*directoryv1.Record) bool) {
 		for _, r := range records {
 			if !yield(r) {

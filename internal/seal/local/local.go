@@ -27,6 +27,7 @@ import (
 // Wrapper is a region's key, opened. It is safe for concurrent use.
 type Wrapper struct {
 	*Recipient
+
 	public  []byte
 	private tink.HybridDecrypt
 }

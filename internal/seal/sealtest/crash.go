@@ -11,6 +11,7 @@ import (
 // testCrashAtEachStep stops a Provision and a Rotate at each of their effects, done or not, and goes on in two ways: the
 // home comes back, or is lost and comes back after the standby has taken over. No value that was sealed may be lost.
 func testCrashAtEachStep(t *testing.T, f Fixture) {
+	t.Helper()
 	for _, rotate := range []bool{false, true} {
 		for _, done := range []bool{false, true} {
 			for _, lost := range []bool{false, true} {
@@ -89,7 +90,7 @@ func takeOver(t *testing.T, w *world, tenant ident.TenantID, values []value) []v
 	if err := promoted.Provision(t.Context(), tenant, 2, survivors()); err != nil {
 		t.Fatalf("the standby cannot take over: %v", err)
 	}
-	fresh := []value{sealValue(t, t.Context(), promoted, tenant)}
+	fresh := append(make([]value, 0, 2), sealValue(t, t.Context(), promoted, tenant))
 	if _, err := promoted.Rotate(t.Context(), tenant, 2, survivors()); err != nil {
 		t.Fatalf("the standby cannot rotate: %v", err)
 	}

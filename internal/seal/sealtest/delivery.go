@@ -3,6 +3,7 @@ package sealtest
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/domicile-api/domicile/internal/ident"
@@ -10,7 +11,9 @@ import (
 )
 
 // rival returns a delivery to a region of a key that another region made for a tenant under an epoch, and that nobody has.
-func (w *world) rival(t *testing.T, f Fixture, tenant ident.TenantID, epoch ident.Epoch, to ident.RegionID, generations int, ready bool) seal.Delivery {
+func (w *world) rival(
+	t *testing.T, f Fixture, tenant ident.TenantID, epoch ident.Epoch, to ident.RegionID, generations int, ready bool,
+) seal.Delivery {
 	t.Helper()
 	recorder := &recordingCourier{Courier: hookedCourier{w.courier}, to: to, swallows: true}
 	ring := seal.NewKeyring(seal.KeyringConfig{
@@ -32,6 +35,7 @@ func (w *world) rival(t *testing.T, f Fixture, tenant ident.TenantID, epoch iden
 
 // testConflict goes through what may and may not take the place of a key that is held.
 func testConflict(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	away := errors.New("the standby does not answer")
 	cut := w.start(home, func(c *seal.KeyringConfig) { c.Courier = unreachable{c.Courier, standby, away} })
@@ -74,6 +78,7 @@ func testConflict(t *testing.T, f Fixture) {
 
 // testEarlierOwnerLate: an owner that goes on with a key it holds is not overtaken by an owner between it and who made the key.
 func testEarlierOwnerLate(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	tenant := w.tenant()
 	away := errors.New("the standby does not answer")
@@ -101,6 +106,7 @@ func testEarlierOwnerLate(t *testing.T, f Fixture) {
 // interruptedCourier has something happen before the first delivery that is ready.
 type interruptedCourier struct {
 	seal.Courier
+
 	interrupt func()
 }
 
@@ -114,6 +120,7 @@ func (c *interruptedCourier) Deliver(ctx context.Context, to ident.RegionID, d s
 
 // testLateDelivery replays each delivery of a tenant's history in the end, out of order: nothing changes.
 func testLateDelivery(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	tenant := w.tenant()
 	recorder := &recordingCourier{Courier: w.courier, to: standby}
@@ -121,7 +128,7 @@ func testLateDelivery(t *testing.T, f Fixture) {
 	if err := ring.Provision(t.Context(), tenant, 1, lawful()); err != nil {
 		t.Fatal(err)
 	}
-	values := []value{sealValue(t, t.Context(), ring, tenant)}
+	values := append(make([]value, 0, 3), sealValue(t, t.Context(), ring, tenant))
 	for range 2 {
 		if _, err := ring.Rotate(t.Context(), tenant, 1, lawful()); err != nil {
 			t.Fatal(err)
@@ -130,8 +137,8 @@ func testLateDelivery(t *testing.T, f Fixture) {
 	}
 	before := sealValue(t, t.Context(), w.start(standby), tenant)
 	target := w.start(standby)
-	for i := len(recorder.deliveries) - 1; i >= 0; i-- {
-		if err := target.Accept(t.Context(), recorder.deliveries[i]); err != nil {
+	for _, late := range slices.Backward(recorder.deliveries) {
+		if err := target.Accept(t.Context(), late); err != nil {
 			t.Fatalf("a late delivery: %v", err)
 		}
 	}
@@ -156,6 +163,7 @@ func testLateDelivery(t *testing.T, f Fixture) {
 // recordingCourier remembers what is delivered to a region. When it swallows, nothing arrives there.
 type recordingCourier struct {
 	seal.Courier
+
 	to         ident.RegionID
 	swallows   bool
 	deliveries []seal.Delivery

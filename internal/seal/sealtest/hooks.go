@@ -37,6 +37,7 @@ func effect(ctx context.Context, effect func() error) error {
 // hookedStore is a keys table; a Keyring only queries and commits.
 type hookedStore struct {
 	store.Store
+
 	commits *atomic.Uint64
 }
 

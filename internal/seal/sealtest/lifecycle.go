@@ -3,6 +3,7 @@ package sealtest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 
 // testNotReady: nothing is sealed before every lawful region holds the key, and a later call goes on.
 func testNotReady(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.start(home), w.tenant()
 	_, err := trySeal(t.Context(), ring, tenant)
@@ -54,6 +56,7 @@ func testNotReady(t *testing.T, f Fixture) {
 
 type unreachable struct {
 	seal.Courier
+
 	region ident.RegionID
 	err    error
 }
@@ -67,9 +70,10 @@ func (u unreachable) Deliver(ctx context.Context, to ident.RegionID, d seal.Deli
 
 // testStandbyAlone: a lost home's table and key are not needed to open, to seal and to rotate at the standby.
 func testStandbyAlone(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
-	values := []value{sealValue(t, t.Context(), ring, tenant)}
+	values := append(make([]value, 0, 4), sealValue(t, t.Context(), ring, tenant))
 	if _, err := ring.Rotate(t.Context(), tenant, 1, lawful()); err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +101,7 @@ func testStandbyAlone(t *testing.T, f Fixture) {
 
 // testNewRegion: a region that becomes lawful later gets all generations.
 func testNewRegion(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.start(home), w.tenant()
 	if err := ring.Provision(t.Context(), tenant, 1, []ident.RegionID{home}); err != nil {
@@ -117,6 +122,7 @@ func testNewRegion(t *testing.T, f Fixture) {
 }
 
 func testRotation(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	sibling, other := w.start(home), w.start(standby)
@@ -155,6 +161,7 @@ func testRotation(t *testing.T, f Fixture) {
 }
 
 func testPurge(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	v := sealValue(t, t.Context(), ring, tenant)
@@ -200,6 +207,7 @@ func testPurge(t *testing.T, f Fixture) {
 
 // testFirstUseAtOnce: processes of the home that provision at once agree on one key.
 func testFirstUseAtOnce(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	tenant := w.tenant()
 	const processes = 6
@@ -222,8 +230,9 @@ func testFirstUseAtOnce(t *testing.T, f Fixture) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
+	rings = slices.Concat(rings, []*seal.Keyring{w.start(standby), w.start(third)})
 	for _, v := range values {
-		for _, ring := range append(rings, w.start(standby), w.start(third)) {
+		for _, ring := range rings {
 			wantOpens(t, t.Context(), ring, v)
 		}
 	}

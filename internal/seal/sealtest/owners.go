@@ -15,6 +15,7 @@ import (
 // epoch 2, all making or rotating the key of one tenant. After each commit, whatever any region seals must open
 // in both regions that survive the home; in the end the owner settles it for all.
 func testTwoOwners(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f).remember()
 	rapid.Check(t, func(rt *rapid.T) {
 		tenant := w.tenant()
@@ -31,7 +32,7 @@ func testTwoOwners(t *testing.T, f Fixture) {
 			act(w, standby, tenant, 2, heirs, begun),
 		}
 		checked := w.commits.Load()
-		interleave(rt, t.Context(), actors, func() {
+		interleave(t.Context(), rt, actors, func() {
 			if now := w.commits.Load(); now != checked {
 				checkSurvivors(rt, t.Context(), w, tenant)
 				checked = now
@@ -81,7 +82,7 @@ func checkSurvivors(t fataler, ctx context.Context, w *world, tenant ident.Tenan
 }
 
 // interleave runs actors so that one at a time has its next effect; which one is drawn. check runs after each effect.
-func interleave(rt *rapid.T, ctx context.Context, actors []func(context.Context) error, check func()) {
+func interleave(ctx context.Context, rt *rapid.T, actors []func(context.Context) error, check func()) {
 	type turn struct{ granted, done chan struct{} }
 	var (
 		group   sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 )
 
 func testRoundTrip(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	other := w.start(standby)
@@ -38,6 +39,7 @@ func testRoundTrip(t *testing.T, f Fixture) {
 }
 
 func testAlteredByte(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	v := sealValue(t, t.Context(), ring, tenant)
@@ -62,6 +64,7 @@ func testAlteredByte(t *testing.T, f Fixture) {
 }
 
 func testOtherBind(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	_, other := w.provisioned(t)
@@ -91,6 +94,7 @@ func testOtherBind(t *testing.T, f Fixture) {
 
 // testOtherRegion: a region that is not lawful cannot open, not even with the items of one that is.
 func testOtherRegion(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	v := sealValue(t, t.Context(), ring, tenant)
@@ -117,6 +121,7 @@ func testOtherRegion(t *testing.T, f Fixture) {
 }
 
 func testNothingInTheClear(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	v, again := sealValue(t, t.Context(), ring, tenant), sealValue(t, t.Context(), ring, tenant)
@@ -129,6 +134,7 @@ func testNothingInTheClear(t *testing.T, f Fixture) {
 }
 
 func testHash(t *testing.T, f Fixture) {
+	t.Helper()
 	w := newWorld(t, f)
 	ring, tenant := w.provisioned(t)
 	_, other := w.provisioned(t)

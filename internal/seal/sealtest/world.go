@@ -150,6 +150,7 @@ func wantError(t fataler, err, want error) {
 // countingWrapper counts the calls of a region's own key.
 type countingWrapper struct {
 	seal.Wrapper
+
 	wraps, unwraps atomic.Int64
 }
 
@@ -166,6 +167,7 @@ func (c *countingWrapper) Unwrap(ctx context.Context, tenant ident.TenantID, wra
 // rememberingWrapper answers what it has unwrapped before from memory.
 type rememberingWrapper struct {
 	seal.Wrapper
+
 	mu      sync.Mutex
 	keysets map[string][]byte
 }

@@ -91,7 +91,7 @@ func (p program) run() (failure string) {
 		}
 	}()
 	for i, id := range three {
-		m.skew[id] = p.skew[i]
+		m.regions[id].skew.Store(int64(p.skew[i]))
 	}
 	last := map[string]string{}
 	for n, s := range p.steps {

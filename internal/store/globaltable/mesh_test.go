@@ -31,8 +31,6 @@ type mesh struct {
 	t       failer
 	regions map[ident.RegionID]*region
 	peers   []ident.RegionID
-	// skew is how far a region's clock is ahead.
-	skew map[ident.RegionID]time.Duration
 }
 
 type region struct {
@@ -41,6 +39,8 @@ type region struct {
 	db    *pebblestore.DB
 	table *globaltable.Table
 	stop  func()
+	// skew is how far the region's clock is ahead, in nanoseconds.
+	skew atomic.Int64
 	// up is the table while the region answers others; nil from the moment on at which it goes down.
 	up atomic.Pointer[globaltable.Table]
 }
@@ -63,7 +63,7 @@ func (v receiver) Apply(ctx context.Context, r globaltable.Replicated) error {
 }
 
 func newMesh(t failer, ids ...ident.RegionID) *mesh {
-	m := &mesh{t: t, regions: map[ident.RegionID]*region{}, skew: map[ident.RegionID]time.Duration{}, peers: ids}
+	m := &mesh{t: t, regions: map[ident.RegionID]*region{}, peers: ids}
 	for _, id := range ids {
 		m.regions[id] = &region{id: id, disk: vfs.NewCrashableMem()}
 	}
@@ -77,7 +77,7 @@ func newMesh(t failer, ids ...ident.RegionID) *mesh {
 func (m *mesh) start(id ident.RegionID) {
 	m.t.Helper()
 	r := m.regions[id]
-	clock := func() time.Time { return time.Now().Add(m.skew[id]) }
+	clock := func() time.Time { return time.Now().Add(time.Duration(r.skew.Load())) }
 	db, err := pebblestore.Open(pebblestore.Config{Dir: "/data", FS: r.disk, Clock: clock, SweepInterval: -1})
 	if err != nil {
 		m.t.Fatalf("open: %v", err)

@@ -113,7 +113,7 @@ func TestLastWriterWins(t *testing.T) {
 		// Both write while they cannot hear each other; the clock of a is ahead, so its write is the later one.
 		m.regions["a"].table.Link("b").Pause()
 		m.regions["b"].table.Link("a").Pause()
-		m.skew["a"] = time.Minute
+		m.regions["a"].skew.Store(int64(time.Minute))
 		m.put("a", item("x", "from a"))
 		time.Sleep(time.Second)
 		m.put("b", item("x", "from b"))

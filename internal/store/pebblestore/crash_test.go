@@ -48,7 +48,7 @@ func TestCrash(t *testing.T) {
 
 const (
 	crashWorkers  = 3
-	crashCommits  = 14
+	crashCommits  = 10
 	crashCounters = 2
 	crashParts    = 3
 )
@@ -90,7 +90,7 @@ func (r *crashRun) round(disk *vfs.MemFS, round int) {
 }
 
 func crashConfig(fs vfs.FS) pebblestore.Config {
-	return pebblestore.Config{Dir: "/data/region", FS: fs, MemTableBytes: 64 << 10, SweepInterval: -1}
+	return pebblestore.Config{Dir: "/data/region", FS: fs, MemTableBytes: 64 << 10, MemoryBytes: 1 << 20, SweepInterval: -1}
 }
 
 // point is a moment at which the machine may crash.
@@ -102,6 +102,9 @@ func (r *crashRun) point(disk *vfs.MemFS, op string) {
 	}
 	snapshot := r.model.snapshot()
 	for _, percent := range []int{0, 50, 95} {
+		if percent == 0 && op != "sync" {
+			continue // Without what is not synced, the last state before each sync has the most to answer for.
+		}
 		clone := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(r.seed, uint64(r.points)))})
 		r.states++
 		if problems := snapshot.verify(clone); len(problems) > 0 {

@@ -60,7 +60,7 @@ func TestEngineFailure(t *testing.T) {
 // TestCorruption turns a bit in each block of each table on disk: a read fails, or is right.
 func TestCorruption(t *testing.T) {
 	t.Parallel()
-	const items = 200
+	const items = 80
 	fs := vfs.NewMem()
 	cfg := pebblestore.Config{FS: fs, Dir: "/data", MemTableBytes: 256 << 10}
 	db, err := pebblestore.Open(cfg)

@@ -55,7 +55,7 @@ func readAll(t *testing.T, table store.Store, count int) {
 
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	fs := newQuotaFS(12 << 20)
+	fs := newQuotaFS(7 << 20)
 	db, err := pebblestore.Open(fullConfig(fs))
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +78,10 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("the refused item: %v; want ErrNotFound", err)
 	}
 	// Space comes back, and so do writes, by themselves.
-	fs.set(func() { fs.size = 24 << 20 })
+	fs.set(func() { fs.size = 12 << 20 })
 	more := fill(t, table, count)
 	if more < count+100 {
-		t.Errorf("after 12 MiB more the store took %d items", more-count)
+		t.Errorf("after 5 MiB more the store took %d items", more-count)
 	}
 	readAll(t, table, more)
 	if err := db.Close(); err != nil {
