@@ -11,8 +11,8 @@ import (
 )
 
 // shutdownTimeout is how long open calls may take to end once the process was told to stop. With the time to close the
-// stores it stays below the 5 seconds after which an orchestrator would kill.
-const shutdownTimeout = 3 * time.Second
+// stores it stays well below the 5 seconds after which an orchestrator would kill, on a busy machine too.
+const shutdownTimeout = 2 * time.Second
 
 // listener is a server on a port, opened before anything is announced so that a port in use is an error of the start.
 type listener struct {

@@ -13,8 +13,10 @@ import (
 
 	"github.com/domicile-api/domicile/entity"
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	"github.com/domicile-api/domicile/internal/directory"
 	"github.com/domicile-api/domicile/internal/edge"
+	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/routeheader"
 	"github.com/domicile-api/domicile/internal/seal"
@@ -156,7 +158,11 @@ func (r *region) ensureKey(topo *topology.Topology) func(context.Context, ident.
 		if t.Standby != topology.NoRegion {
 			lawful = append(lawful, topo.ID(t.Standby))
 		}
-		return r.keys.Provision(ctx, tenant, t.Epoch, lawful)
+		err := r.keys.Provision(ctx, tenant, t.Epoch, lawful)
+		if errors.Is(err, seal.ErrPurged) {
+			return fault.Wrap(errorsv1.Reason_REASON_TENANT_UNKNOWN, err, "the tenant was purged")
+		}
+		return err
 	}
 }
 

@@ -20,26 +20,45 @@ type routeKey struct {
 	private ed25519.PrivateKey
 }
 
-// loadRouteKey reads the region's route key, or makes it. The file holds the 32-byte seed and nothing else.
+// loadRouteKey reads the region's route key, or makes it. The file holds the 32-byte seed and nothing else. Of two processes that start
+// at once on a new folder, the one that comes second takes the other's key.
 func loadRouteKey(path string, random io.Reader) (routeKey, error) {
-	seed, err := os.ReadFile(path) //nolint:gosec // A file of the region's own data folder.
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		seed = make([]byte, ed25519.SeedSize)
-		if _, err := io.ReadFull(random, seed); err != nil {
+	seed, err := readRouteKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		made := make([]byte, ed25519.SeedSize)
+		if _, err := io.ReadFull(random, made); err != nil {
 			return routeKey{}, fmt.Errorf("making a route key: %w", err)
 		}
-		if err := writeFileAtomically(path, seed, 0o600); err != nil {
+		if err := writeFile(path, made, 0o600, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
 			return routeKey{}, fmt.Errorf("keeping the route key: %w", err)
 		}
-	case err != nil:
-		return routeKey{}, fmt.Errorf("reading the route key: %w", err)
-	case len(seed) != ed25519.SeedSize:
-		return routeKey{}, fmt.Errorf("the route key %s has %d bytes instead of %d; remove the file to make a new key", path, len(seed), ed25519.SeedSize)
+		seed, err = readRouteKey(path)
+	}
+	if err != nil {
+		return routeKey{}, err
 	}
 	key := routeKey{private: ed25519.NewKeyFromSeed(seed)}
 	key.id = routeheader.KeyID(key.public())
 	return key, nil
+}
+
+// readRouteKey refuses a file that others may read, or that is no key.
+func readRouteKey(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the route key: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("the route key %s can be read by others; chmod 600 it, and if it may have leaked, remove it to make a new one", path)
+	}
+	seed, err := os.ReadFile(path) //nolint:gosec // A file of the region's own data folder.
+	if err != nil {
+		return nil, fmt.Errorf("reading the route key: %w", err)
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("the route key %s has %d bytes instead of %d; remove the file to make a new key", path, len(seed), ed25519.SeedSize)
+	}
+	return seed, nil
 }
 
 func (k routeKey) public() ed25519.PublicKey {
@@ -57,11 +76,16 @@ func (k routeKey) derive(purpose string) []byte {
 
 // writeFileAtomically replaces a file so that a crash leaves the old or the new content, never a part.
 func writeFileAtomically(path string, data []byte, mode fs.FileMode) error {
+	return writeFile(path, data, mode, os.Rename)
+}
+
+// writeFile writes a file under another name and then places it: os.Rename replaces what is there, os.Link refuses to.
+func writeFile(path string, data []byte, mode fs.FileMode, place func(from, to string) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return fmt.Errorf("making a temporary file: %w", err)
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // Gone already once it was renamed.
+	defer func() { _ = os.Remove(tmp.Name()) }() // Gone already if it was renamed.
 	_, err = tmp.Write(data)
 	if err == nil {
 		err = tmp.Chmod(mode)
@@ -72,8 +96,8 @@ func writeFileAtomically(path string, data []byte, mode fs.FileMode) error {
 	if err := errors.Join(err, tmp.Close()); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return fmt.Errorf("renaming to %s: %w", path, err)
+	if err := place(tmp.Name(), path); err != nil {
+		return fmt.Errorf("placing %s: %w", path, err)
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {

@@ -9,12 +9,12 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // Tracing is where spans go. One trace covers edge, service and commit: W3C trace context travels with a forwarded call.
-// Baggage does not travel: a caller could put personal data into it.
+// Baggage and tracestate do not travel: a caller could put personal data into them, and an exporter writes the latter into every span.
 type Tracing struct {
+	// Provider is nil when nothing is exported: spans that nobody gets cost a call a twentieth of its allocations.
 	Provider   trace.TracerProvider
 	Propagator propagation.TextMapPropagator
 	shutdown   func(context.Context) error
@@ -22,7 +22,7 @@ type Tracing struct {
 
 // NewTracing follows the standard OTEL_* variables. Without OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_ENDPOINT nothing is exported.
 func NewTracing(ctx context.Context, env func(string) (string, bool)) (*Tracing, error) {
-	t := &Tracing{Provider: noop.NewTracerProvider(), Propagator: propagation.TraceContext{}, shutdown: func(context.Context) error { return nil }}
+	t := &Tracing{Propagator: traceparent{}, shutdown: func(context.Context) error { return nil }}
 	if !wanted(env, "OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") {
 		return t, nil
 	}
@@ -50,3 +50,33 @@ func wanted(env func(string) (string, bool), names ...string) bool {
 
 // Shutdown sends what is waiting.
 func (t *Tracing) Shutdown(ctx context.Context) error { return t.shutdown(ctx) }
+
+// traceparent is W3C trace context without tracestate.
+type traceparent struct{ propagation.TraceContext }
+
+// Extract implements propagation.TextMapPropagator.
+func (p traceparent) Extract(ctx context.Context, carrier propagation.TextMapCarrier) context.Context {
+	return p.TraceContext.Extract(ctx, stateless{carrier})
+}
+
+// Fields implements propagation.TextMapPropagator.
+func (traceparent) Fields() []string { return []string{"traceparent"} }
+
+// stateless is a carrier that has no tracestate.
+type stateless struct{ propagation.TextMapCarrier }
+
+// Get implements propagation.TextMapCarrier.
+func (c stateless) Get(key string) string {
+	if key == "tracestate" {
+		return ""
+	}
+	return c.TextMapCarrier.Get(key)
+}
+
+// Values implements propagation.ValuesGetter, which propagators prefer where a carrier has it.
+func (c stateless) Values(key string) []string {
+	if v := c.Get(key); v != "" {
+		return []string{v}
+	}
+	return nil
+}

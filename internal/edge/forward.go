@@ -40,16 +40,22 @@ type attempt struct {
 // forward sends a call to another region and its answer back.
 func (e *Edge) forward(rec *recorder, r *http.Request, target topology.Index) {
 	v := rec.visit
-	ctx, cancel, late := e.deadline(r, v.method)
-	defer cancel()
 	body, err := readBody(rec, r, v.method.Uploads)
 	if err != nil {
 		e.refuse(rec, r, bodyFault(r, err))
 		return
 	}
 	defer body.stop()
+	ctx, detached := body.context(r)
+	defer detached()
+	ctx, cancel, late := e.deadline(ctx, r.Header, v.method)
+	defer cancel()
 	a := &attempt{edge: e, rec: rec, in: r, ctx: ctx, target: target, body: body, late: late}
 	answer, err := a.send()
+	if r.ProtoMajor == 1 && body.unfinished() {
+		// The answer came before the request's end, so the connection ends with it. Until then the request may go on.
+		closeAfterAnswer(rec.w)
+	}
 	if err != nil {
 		e.refuse(rec, r, a.fault(err))
 		return
@@ -59,19 +65,19 @@ func (e *Edge) forward(rec *recorder, r *http.Request, target topology.Index) {
 
 // deadline bounds a call: by the caller's own deadline, or, if it is no stream, by the edge's. The function that it returns says whether
 // the caller's has passed.
-func (e *Edge) deadline(r *http.Request, method *Method) (context.Context, context.CancelFunc, func() bool) {
-	timeout, given := callerTimeout(r.Header)
+func (e *Edge) deadline(ctx context.Context, header http.Header, method *Method) (context.Context, context.CancelFunc, func() bool) {
+	timeout, given := callerTimeout(header)
 	begin := time.Now()
 	passed := func() bool { return given && time.Since(begin) >= timeout }
 	switch {
 	case given && (method.Streams || timeout+grace < e.cfg.UpstreamTimeout):
-		ctx, cancel := context.WithTimeout(r.Context(), timeout+grace)
+		ctx, cancel := context.WithTimeout(ctx, timeout+grace)
 		return ctx, cancel, passed
 	case !method.Streams:
-		ctx, cancel := context.WithTimeout(r.Context(), e.cfg.UpstreamTimeout)
+		ctx, cancel := context.WithTimeout(ctx, e.cfg.UpstreamTimeout)
 		return ctx, cancel, passed
 	default:
-		ctx, cancel := context.WithCancel(r.Context())
+		ctx, cancel := context.WithCancel(ctx)
 		return ctx, cancel, passed
 	}
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -131,6 +132,27 @@ func (b *outBody) attach(out *http.Request, resend func() bool) {
 
 // again tells whether the body can be sent once more.
 func (b *outBody) again() bool { return b.whole || !b.stream.begun.Load() }
+
+// context returns the request's context for what forwards the body. On HTTP/1.1 net/http takes a reader that was woken for a client that
+// is gone, and cancels the request: that must not end an answer that is on its way.
+func (b *outBody) context(r *http.Request) (context.Context, func()) {
+	if b.whole || b.stream == nil || r.ProtoMajor >= 2 {
+		return r.Context(), func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	stop := context.AfterFunc(r.Context(), func() {
+		if !b.stream.done.Load() {
+			cancel()
+		}
+	})
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// unfinished tells whether some of the client's body was not read, or may not have been.
+func (b *outBody) unfinished() bool { return !b.whole && b.stream != nil && !b.stream.ended.Load() }
 
 // stop ends the reading of the client's body, before the handler returns.
 func (b *outBody) stop() {

@@ -34,18 +34,24 @@ func (e *Edge) refuseUnread(rec *recorder, r *http.Request, err error) {
 	e.refuse(rec, r, err)
 }
 
-// leaveUnread makes the server answer at once and close the connection without reading on, but only after the client had time to read the answer: to close
-// a connection on which data is still coming in resets it, and the answer may be lost.
+// leaveUnread makes the server answer at once and close the connection without reading on.
 func leaveUnread(w http.ResponseWriter) {
-	// When a body is beyond its limit, net/http reads no more of it before it answers, announces that it will close, and gives the
-	// client time before it does. This reader is beyond its limit at once; it never asks the request's body.
-	tooLarge := http.MaxBytesReader(innermost(w), oneByte{}, 0)
-	if _, err := tooLarge.Read(make([]byte, 1)); err == nil {
-		return
-	}
+	closeAfterAnswer(w)
 	// What net/http would read all the same, after the answer, fails by a deadline in the past.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)); err != nil {
 		return // not a network connection: there is nothing to read from it
+	}
+}
+
+// closeAfterAnswer makes the server close the connection, but only after the client had time to read the answer: to close a
+// connection on which data is still coming in resets it, and the answer may be lost.
+//
+// When a body is beyond its limit, net/http reads no more of it before it answers, announces that it will close, and gives the
+// client time before it does. This reader is beyond its limit at once; it never asks the request's body.
+func closeAfterAnswer(w http.ResponseWriter) {
+	tooLarge := http.MaxBytesReader(innermost(w), oneByte{}, 0)
+	if _, err := tooLarge.Read(make([]byte, 1)); err == nil {
+		return // not beyond its limit, which cannot be
 	}
 }
 

@@ -38,13 +38,12 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	services := http.NewServeMux()
+	services := mounted{services: make(map[string]http.Handler, len(cfg.Mounts)), rest: rest}
 	names := make([]string, 0, len(cfg.Mounts)+1)
 	for _, m := range cfg.Mounts {
-		services.Handle(m.Path, m.Handler)
+		services.services[m.ServiceName()] = m.Handler
 		names = append(names, m.ServiceName())
 	}
-	services.Handle("/", rest)
 
 	checker := cfg.Health
 	if checker == nil {
@@ -59,6 +58,23 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 	handle(grpcreflect.NewHandlerV1Alpha(reflector))
 	mux.Handle("/", cfg.Guard(Answers(services)))
 	return withRegion(mux, string(cfg.Region), cfg.Release), nil
+}
+
+// mounted finds a service by the first segment of the path, "/package.Service/Method", without an allocation; what is no service's is
+// REST.
+type mounted struct {
+	services map[string]http.Handler
+	rest     http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (m mounted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, _, more := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if service, ok := m.services[name]; ok && more {
+		service.ServeHTTP(w, r)
+		return
+	}
+	m.rest.ServeHTTP(w, r)
 }
 
 // IsInfrastructure tells whether a path is that of the health or the reflection service, which every region answers itself.

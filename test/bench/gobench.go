@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,6 +26,8 @@ type goBench struct {
 	atLeast bool
 	// peer is another benchmark of the package.
 	peer string
+	// once says that it is no time and is measured one time only.
+	once bool
 }
 
 const (
@@ -37,12 +40,12 @@ var goBenches = []goBench{
 	{name: "routing decision, record at hand", pkg: "internal/routing", bench: "BenchmarkDecide", unit: nanoseconds, bound: 200},
 	{name: "routing decision, 1 M tenants, few call most", pkg: "internal/routing", bench: "BenchmarkDecideOverMillion/zipf", unit: nanoseconds, bound: 200},
 	{name: "routing decision, 1 M tenants, all call alike", pkg: "internal/routing", bench: "BenchmarkDecideOverMillion/uniform", unit: nanoseconds, bound: 200},
-	{name: "routing part of the directory", pkg: "internal/directory", bench: "BenchmarkBytesPerTenant/ids", unit: "bytes/tenant", bound: 64},
-	{name: "the same with a host each", pkg: "internal/directory", bench: "BenchmarkBytesPerTenant/ids-and-hosts", unit: "bytes/tenant"},
+	{name: "routing part of the directory", pkg: "internal/directory", bench: "BenchmarkBytesPerTenant/ids", unit: "bytes/tenant", bound: 64, once: true},
+	{name: "the same with a host each", pkg: "internal/directory", bench: "BenchmarkBytesPerTenant/ids-and-hosts", unit: "bytes/tenant", once: true},
 	{name: "projection of a 20-field entity", pkg: "internal/residency", bench: "BenchmarkProject20Fields", unit: nanoseconds, bound: 1500},
-	{name: "route header, signed before", pkg: "internal/routeheader", bench: "BenchmarkSign", unit: nanoseconds},
-	{name: "route header, verified before", pkg: "internal/routeheader", bench: "BenchmarkVerify", unit: nanoseconds},
-	{name: "entity create, store in memory", pkg: "entity", bench: "BenchmarkCreate", unit: nanoseconds},
+	{name: "route header, signed before", pkg: "internal/routeheader", bench: "BenchmarkSign/remembered", unit: nanoseconds},
+	{name: "route header, verified before", pkg: "internal/routeheader", bench: "BenchmarkVerify/remembered", unit: nanoseconds},
+	{name: "entity create, store in memory, 1 writer", pkg: "entity", bench: "BenchmarkCreate/memory/writers=1/idempotent=true", unit: nanoseconds},
 	{name: "entity get, store in memory", pkg: "entity", bench: "BenchmarkGet", unit: nanoseconds},
 	{
 		name: "regional commit, 1 writer", pkg: "internal/store/pebblestore", bench: "BenchmarkCommit/writers=1/domicile", unit: commits,
@@ -66,6 +69,9 @@ func goBenchmarks(ctx context.Context, o options, dir string, t *table, stderr i
 	found := results{}
 	for round := range o.goRounds {
 		for _, pkg := range packages {
+			if round > 0 && once(pkg) {
+				continue
+			}
 			_, _ = fmt.Fprintf(stderr, "benchmarks of %s, round %d of %d\n", pkg, round+1, o.goRounds)
 			if err := found.run(ctx, o, pkg, filepath.Join(dir, binary(pkg))); err != nil {
 				return err
@@ -105,19 +111,41 @@ func build(ctx context.Context, dir string, stderr io.Writer) ([]string, error) 
 
 // pattern matches the benchmarks of a package that the table needs, level by level as -bench wants it.
 func pattern(pkg string) string {
-	var names []string
+	var levels [][]string
 	for _, b := range goBenches {
-		if b.pkg == pkg {
-			name, _, _ := strings.Cut(b.bench, "/")
-			names = append(names, name)
+		if b.pkg != pkg {
+			continue
+		}
+		for _, name := range []string{b.bench, b.peer} {
+			for i, part := range strings.Split(name, "/") {
+				if i == len(levels) {
+					levels = append(levels, nil)
+				}
+				if part != "" && !slices.Contains(levels[i], part) {
+					levels[i] = append(levels[i], part)
+				}
+			}
 		}
 	}
-	return "^(" + strings.Join(names, "|") + ")$"
+	var out []string
+	for _, names := range levels {
+		out = append(out, "^("+strings.Join(names, "|")+")$")
+	}
+	return strings.Join(out, "/")
+}
+
+// once tells whether the figures of a package are no times.
+func once(pkg string) bool {
+	return slices.ContainsFunc(goBenches, func(b goBench) bool { return b.pkg == pkg && b.once })
 }
 
 func (r results) run(ctx context.Context, o options, pkg, path string) error {
+	benchtime := o.benchtime.String()
+	if once(pkg) {
+		benchtime = "1x"
+	}
 	cmd := exec.CommandContext(ctx, path, "-test.run", "^$", "-test.bench", pattern(pkg), "-test.benchmem", //nolint:gosec // Built above.
-		"-test.benchtime", o.benchtime.String())
+		"-test.benchtime", benchtime)
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	if err := cmd.Run(); err != nil {

@@ -65,6 +65,8 @@ func (e *evaluator) evaluate(r *request) {
 	}
 	if r.token != "" {
 		digest, expires, _ := parseTokenRecord(r.tokenRecord)
+		e.open()
+		e.db.unsynced.mark(e.group.number, r.token)
 		r.err = e.put(r.token, r.tokenRecord, stored{present: true, header: header{expires: expires}, digest: digest})
 	}
 }
@@ -83,7 +85,7 @@ func (e *evaluator) checkToken(r *request) (done bool, err error) {
 	if r.token == "" {
 		return false, nil
 	}
-	known, err := e.lookup(r.token)
+	known, err := e.lookup(r.token, &r.foreseen)
 	if err != nil || !known.present || known.expired(e.now) {
 		return false, err
 	}
@@ -100,7 +102,7 @@ func (e *evaluator) checkConditions(r *request) error {
 		if op.cond == store.Always() {
 			continue
 		}
-		s, err := e.lookup(op.key)
+		s, err := e.lookup(op.key, &op.foreseen)
 		if err != nil {
 			return err
 		}
@@ -121,18 +123,30 @@ func (e *evaluator) checkConditions(r *request) error {
 	return nil
 }
 
-// lookup reads what the group's batch, or else the engine, has under an engine key.
-func (e *evaluator) lookup(key string) (stored, error) {
+// lookup is what the group's batch, or else the engine, has under an engine key.
+func (e *evaluator) lookup(key string, f *foresight) (stored, error) {
 	if s, ok := e.overlay[key]; ok {
 		return s, nil
 	}
+	if f.holds(e.db.unsynced, key) {
+		return f.stored, nil
+	}
 	e.scratch = append(e.scratch[:0], key...)
-	rec, closer, err := e.db.engine.Get(e.scratch)
+	s, err := e.db.readStored(e.scratch)
+	if err != nil {
+		return stored{}, fmt.Errorf("reading an item for a condition: %w", err)
+	}
+	return s, nil
+}
+
+// readStored reads what the engine has under one of its keys, on disk or not.
+func (db *DB) readStored(key []byte) (stored, error) {
+	rec, closer, err := db.engine.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return stored{}, nil
 	}
 	if err != nil {
-		return stored{}, fmt.Errorf("reading an item for a condition: %w", err)
+		return stored{}, fmt.Errorf("engine: %w", err)
 	}
 	s := stored{present: true}
 	if key[0] == spaceToken {
@@ -140,10 +154,7 @@ func (e *evaluator) lookup(key string) (stored, error) {
 	} else {
 		s.header, _, err = parseHeader(rec)
 	}
-	if err := errors.Join(err, closer.Close()); err != nil {
-		return stored{}, fmt.Errorf("reading an item for a condition: %w", err)
-	}
-	return s, nil
+	return s, errors.Join(err, closer.Close())
 }
 
 // stage puts an operation into the group's batch.
@@ -210,7 +221,7 @@ func (e *evaluator) sweep(r *request) error {
 	removed := r.ops[:0]
 	for i := range r.ops {
 		op := &r.ops[i]
-		s, err := e.lookup(op.key)
+		s, err := e.lookup(op.key, &op.foreseen)
 		if err != nil {
 			return err
 		}

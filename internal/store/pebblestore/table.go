@@ -176,6 +176,7 @@ func (t *table) Commit(ctx context.Context, c store.Commit) error {
 		return err
 	}
 	r := encodeCommit(t, &c)
+	r.foresee(t.db)
 	if err := t.db.committer.submit(r); err != nil {
 		return err
 	}
