@@ -41,7 +41,9 @@ func (p *Platform) servicesOf(r *region) (http.Handler, error) {
 		return r.mountServices(p)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		rpc.WriteError(w, req, fault.New(errorsv1.Reason_REASON_REGION_UNAVAILABLE, "this process runs the region's edge without its services"))
+		f := fault.New(errorsv1.Reason_REASON_REGION_UNAVAILABLE, "this process runs the region's edge without its services")
+		f.RetryAfter = edge.DefaultRetryAfter
+		rpc.WriteError(w, req, f)
 	}), nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -191,9 +190,7 @@ func (p *Platform) Close() error {
 		errs = append(errs, p.stopListeners())
 		p.cancel()
 		p.loops.Wait()
-		for _, v := range slices.Backward(p.regions) {
-			errs = append(errs, v.close())
-		}
+		errs = append(errs, p.closeRegions())
 		if p.tracing != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
@@ -205,10 +202,28 @@ func (p *Platform) Close() error {
 
 // stopListeners lets open calls end on all ports at once.
 func (p *Platform) stopListeners() error {
-	var wg sync.WaitGroup
-	errs := make(chan error, len(p.listeners))
+	stops := make([]func() error, 0, len(p.listeners))
 	for _, l := range p.listeners {
-		wg.Go(func() { errs <- l.stop() })
+		stops = append(stops, l.stop)
+	}
+	return together(stops)
+}
+
+// closeRegions closes all regions at once: none needs another for it, and each may take closeTimeout.
+func (p *Platform) closeRegions() error {
+	closes := make([]func() error, 0, len(p.regions))
+	for _, r := range p.regions {
+		closes = append(closes, r.close)
+	}
+	return together(closes)
+}
+
+// together runs functions at the same time and returns all their errors.
+func together(run []func() error) error {
+	var wg sync.WaitGroup
+	errs := make(chan error, len(run))
+	for _, f := range run {
+		wg.Go(func() { errs <- f() })
 	}
 	wg.Wait()
 	close(errs)

@@ -114,14 +114,15 @@ func (r *Resolver) findTenant(ctx context.Context, id ident.TenantID) (routing.T
 
 // ResolveHost returns the tenant that a host stands for, and whether there is one. The host is lower-case and without port.
 func (r *Resolver) ResolveHost(ctx context.Context, host string) (ident.TenantID, routing.Tenant, bool, error) {
-	if id, tenant, ok := r.cfg.Index.Host(host); ok {
-		return id, tenant, true, nil
-	}
+	// The suffixes come first: under them a host is its tenant's, whatever another tenant was given.
 	for _, suffix := range r.suffixes {
 		if id, ok := strings.CutSuffix(host, suffix); ok && !strings.Contains(id, ".") {
 			tenant, known, err := r.ResolveTenant(ctx, ident.TenantID(id))
 			return ident.TenantID(id), tenant, known, err
 		}
+	}
+	if id, tenant, ok := r.cfg.Index.Host(host); ok {
+		return id, tenant, true, nil
 	}
 	return r.findHost(ctx, host)
 }

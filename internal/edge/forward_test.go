@@ -181,6 +181,31 @@ func TestHomeEndsTheStreamFirst(t *testing.T) {
 	}
 }
 
+// Over HTTP/1.1 too: the end of a call arrives whole though the client is in the middle of sending, and the connection ends with it.
+func TestHomeEndsTheUploadFirst(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, platformConfig{})
+	for name, options := range streamOptions() {
+		if name == "grpc" {
+			continue
+		}
+		for range 10 {
+			client := rpctest.NewStreamClient(rpctest.H1(t), p.places["us-east-1"].url, append(options, rpctest.Bearer(p.tenant["acme-eu"]))...)
+			join := client.Join.CallClientStream(t.Context())
+			text := wrapperspb.String("stop")
+			for range 40 {
+				if err := join.Send(text); err != nil {
+					break // the answer is there
+				}
+				text = wrapperspb.String(strings.Repeat("x", 64<<10))
+			}
+			if _, err := join.CloseAndReceive(); reasonOf(err) != "ETAG_MISMATCH" {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 // A client that goes away in the middle of a call ends it at home.
 func TestClientGoesAway(t *testing.T) {
 	t.Parallel()

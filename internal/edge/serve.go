@@ -95,7 +95,7 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 	}
 	decision := routing.Decide(e.cfg.Topology, routing.Input{
 		Tenant: who.tenant, Known: who.known, Route: v.method.Route, Edge: e.cfg.Region,
-		Strict: strings.EqualFold(r.Header.Get("Domicile-Routing"), "strict"), Health: e.cfg.Health(),
+		Strict: wantsStrict(r.Header), Health: e.cfg.Health(),
 	})
 	v.action, v.target = decision.Action.String(), e.cfg.Topology.ID(decision.Region)
 	switch decision.Action {
@@ -108,6 +108,19 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 	default:
 		e.refuse(rec, r, e.refusal(decision))
 	}
+}
+
+// wantsStrict tells whether the caller forbids a forward. The header may be given more than once and hold a list: strict anywhere
+// is strict.
+func wantsStrict(header http.Header) bool {
+	for _, line := range header["Domicile-Routing"] {
+		for word := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(word), "strict") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // callOf is what the guard takes over. A method of the control region is not a tenant's, whoever is named beside it.

@@ -79,7 +79,8 @@ func hostsFree(ctx context.Context, v directory.View, t *tenancyv1.Tenant) error
 func lowered(hosts []string) []string {
 	out := make([]string, len(hosts))
 	for i, h := range hosts {
-		out[i] = strings.ToLower(h)
+		// A dot at the end says that a name is whole, and is no part of it: an edge takes it away, too.
+		out[i] = strings.TrimSuffix(strings.ToLower(h), ".")
 	}
 	return out
 }

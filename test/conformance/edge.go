@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -116,6 +117,6 @@ func describe() (protoreflect.ServiceDescriptor, error) {
 	return file.Services().Get(0), nil
 }
 
-var errNotForwarded = fmt.Errorf("the edge did not forward the call")
+var errNotForwarded = errors.New("the edge did not forward the call")
 
 func logger() *slog.Logger { return slog.New(slog.DiscardHandler) }

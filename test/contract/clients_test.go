@@ -110,3 +110,14 @@ func decode(t *testing.T, data []byte, into any) {
 		t.Fatalf("not JSON: %v: %s", err, data)
 	}
 }
+
+// TestConformance runs the Connect conformance suite: all that passes directly passes through an edge.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	out := run(t, "bash", "test/conformance/run.sh")
+	for _, line := range strings.Split(string(out), "\n") {
+		if strings.Contains(line, "Total cases") || strings.Contains(line, "passed") {
+			t.Log(line)
+		}
+	}
+}

@@ -70,7 +70,7 @@ func describeStreams() protoreflect.ServiceDescriptor {
 type StreamClient struct {
 	// Count answers "1" to the number asked for; "n!" fails after n. "wait" answers "1" and then waits for the caller to go.
 	Count *connect.Client[Text, Text]
-	// Join answers the texts together.
+	// Join answers the texts together; at "stop" it fails though the client goes on.
 	Join *connect.Client[Text, Text]
 	// Echo answers each text; at "stop" it ends the stream with an error though the client goes on.
 	Echo *connect.Client[Text, Text]
@@ -133,6 +133,9 @@ func (s *Streams) count(ctx context.Context, r *connect.Request[Text], stream *c
 func (*Streams) join(_ context.Context, stream *connect.ClientStream[Text]) (*connect.Response[Text], error) {
 	var all strings.Builder
 	for stream.Receive() {
+		if stream.Msg().GetValue() == "stop" {
+			return nil, fault.New(errorsv1.Reason_REASON_ETAG_MISMATCH, "stopped")
+		}
 		all.WriteString(stream.Msg().GetValue())
 	}
 	if err := stream.Err(); err != nil {

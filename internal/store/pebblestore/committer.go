@@ -17,7 +17,7 @@ const (
 
 // groupsInFlight is how many groups may be applied and not yet synced, besides the one being synced. With one, a group is
 // evaluated while the one before it goes to disk, and takes all the commits that came meanwhile.
-const groupsInFlight = 1
+const groupsInFlight = 16
 
 // committer puts commits on disk. One goroutine takes the waiting commits as a group, evaluates their conditions one after
 // the other against the engine and what the group has so far, and applies what holds as one batch. Another waits for the
