@@ -74,7 +74,7 @@ check-breaking: # no contract is broken, and no class loosened, since the parent
 	if [ -n "$$tag" ]; then echo "buf breaking against $$tag"; $(BUF) breaking --against ".git#tag=$$tag"; fi
 
 check-modules: # go.mod and go.sum say what the code needs, and the modules are what they were
-	@for dir in . tools tools/lint; do echo "go mod tidy -diff in $$dir"; (cd "$$dir" && $(GO) mod tidy -diff); done
+	@for dir in . tools tools/lint tools/grpcurl test/outoftree test/conformance; do echo "go mod tidy -diff in $$dir"; (cd "$$dir" && $(GO) mod tidy -diff); done
 	$(GO) mod verify
 
 bench: ## one table of speed: bounds, raw Pebble, a plain proxy (3 to 4 minutes; BENCHFLAGS="-rounds 3")

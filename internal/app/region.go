@@ -159,11 +159,27 @@ func (r *region) ensureKey(topo *topology.Topology) func(context.Context, ident.
 			lawful = append(lawful, topo.ID(t.Standby))
 		}
 		err := r.keys.Provision(ctx, tenant, t.Epoch, lawful)
-		if errors.Is(err, seal.ErrPurged) {
+		switch {
+		case errors.Is(err, seal.ErrPurged):
 			return fault.Wrap(errorsv1.Reason_REASON_TENANT_UNKNOWN, err, "the tenant was purged")
+		case errors.Is(err, seal.ErrUnreachable):
+			return r.withoutStandby(ctx, tenant, err)
+		default:
+			return err
 		}
-		return err
 	}
+}
+
+// withoutStandby lets a tenant's home go on alone when its key is in use: the standby has held the key before, and its absence
+// now is no reason to refuse writes. Before that nothing may be sealed that the standby could not open.
+func (r *region) withoutStandby(ctx context.Context, tenant ident.TenantID, unreachable error) error {
+	inUse, err := r.keys.InUse(ctx, tenant)
+	if err != nil || inUse {
+		return err //nolint:wrapcheck // The repository says what the key is for.
+	}
+	f := fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, unreachable, "the tenant's standby, which is to hold its key before the first write, does not answer")
+	f.RetryAfter = edge.DefaultRetryAfter
+	return f
 }
 
 // publishRouteKey writes the region's public key to the directory, unless it is the newest there.

@@ -1,10 +1,13 @@
 package edge_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -202,6 +205,75 @@ func TestHomeEndsTheUploadFirst(t *testing.T) {
 			if _, err := join.CloseAndReceive(); reasonOf(err) != "ETAG_MISMATCH" {
 				t.Fatalf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+// rawUpload begins a client stream over HTTP/1.1 by hand; what follows is written and read at will.
+func rawUpload(t *testing.T, p *platform) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.places["us-east-1"].url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "POST /%s/Join HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/connect+proto\r\n"+
+		"Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n", rpctest.StreamService, p.tenant["acme-eu"])
+	return conn, bufio.NewReader(conn)
+}
+
+// The home may begin its answer while it still reads the request: the edge goes on with both.
+func TestAnswerBeginsBeforeTheUploadEnds(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, platformConfig{instead: map[identRegion]http.Handler{"eu-central-1": http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			rest, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %v", rest, err)
+		})}})
+	conn, reader := rawUpload(t, p)
+	answer, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "6\r\nsecond\r\n0\r\n\r\n")
+	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != "firstsecond <nil>" {
+		t.Errorf("%q %v", body, err)
+	}
+}
+
+// An answer that is on its way arrives whole though the home has no more use for the request.
+func TestLongAnswerToAnUnfinishedUpload(t *testing.T) {
+	t.Parallel()
+	const size = 3 << 20
+	p := newPlatform(t, platformConfig{instead: map[identRegion]http.Handler{"eu-central-1": http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })}})
+	for range 10 {
+		_, reader := rawUpload(t, p)
+		answer, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, answer.Body); n != size || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+	}
+}
+
+// An answer without a body arrives too: that the request is not read any more must not count as a client that went away.
+func TestEmptyAnswerToAnUnfinishedUpload(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, platformConfig{instead: map[identRegion]http.Handler{"eu-central-1": http.HandlerFunc(
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })}})
+	for range 100 {
+		_, reader := rawUpload(t, p)
+		answer, err := http.ReadResponse(reader, nil)
+		if err != nil || answer.StatusCode != http.StatusTeapot {
+			t.Fatalf("%v %v", answer, err)
 		}
 	}
 }

@@ -56,8 +56,16 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 	handle(grpchealth.NewHandler(checker))
 	handle(grpcreflect.NewHandlerV1(reflector))
 	handle(grpcreflect.NewHandlerV1Alpha(reflector))
-	mux.Handle("/", cfg.Guard(Answers(services)))
-	return withRegion(mux, string(cfg.Region), cfg.Release), nil
+	guarded := cfg.Guard(Answers(services))
+	route := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux redirects paths that are not clean, and repeats them in doing so: it gets none.
+		if IsInfrastructure(r.URL.Path) {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+	return withRegion(route, string(cfg.Region), cfg.Release), nil
 }
 
 // mounted finds a service by the first segment of the path, "/package.Service/Method", without an allocation; what is no service's is
@@ -79,7 +87,7 @@ func (m mounted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // IsInfrastructure tells whether a path is that of the health or the reflection service, which every region answers itself.
 func IsInfrastructure(path string) bool {
-	return strings.HasPrefix(path, "/"+grpchealth.HealthV1ServiceName+"/") ||
+	return IsProcedure(path) && (strings.HasPrefix(path, "/"+grpchealth.HealthV1ServiceName+"/") ||
 		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1ServiceName+"/") ||
-		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/")
+		strings.HasPrefix(path, "/"+grpcreflect.ReflectV1AlphaServiceName+"/"))
 }

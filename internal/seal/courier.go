@@ -9,7 +9,8 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 )
 
-// Courier brings a tenant's key to the keyrings of other regions. Both methods may be repeated at will.
+// Courier brings a tenant's key to the keyrings of other regions. Both methods may be repeated at will. They fail with
+// ErrUnreachable when the other region does not answer.
 type Courier interface {
 	// WrapFor encrypts a tenant's serialized key so that only region to can read it. The bytes must not be kept.
 	WrapFor(ctx context.Context, to ident.RegionID, tenant ident.TenantID, keyset []byte) ([]byte, error)
@@ -67,7 +68,7 @@ func (p *InProcess) ring(region ident.RegionID) (*Keyring, error) {
 	defer p.mu.RUnlock()
 	ring, ok := p.rings[region]
 	if !ok {
-		return nil, fmt.Errorf("seal: region %s does not run in this process", region)
+		return nil, fmt.Errorf("%w: %s does not run in this process", ErrUnreachable, region)
 	}
 	return ring, nil
 }

@@ -16,6 +16,8 @@ var (
 	// of the same or a later owner: the sender is not the tenant's owner any more, or does not hold its key yet. Nothing
 	// is sealed under a key that is refused.
 	ErrConflict = errors.New("seal: another key of this tenant is held")
+	// ErrUnreachable says that another region, which is to hold the tenant's key, cannot be reached now.
+	ErrUnreachable = errors.New("seal: a region that is to hold the key cannot be reached")
 	// ErrNotLawful says that a region that is not lawful for the tenant was asked to make its key.
 	ErrNotLawful = errors.New("seal: this region is not lawful for the tenant")
 )

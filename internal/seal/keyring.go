@@ -110,6 +110,12 @@ func (k *Keyring) Hash(ctx context.Context, tenant ident.TenantID, purpose strin
 	return sum, nil
 }
 
+// InUse tells whether a tenant's key is in use here: then every region that was lawful at the time has held it.
+func (k *Keyring) InUse(ctx context.Context, tenant ident.TenantID) (bool, error) {
+	key, err := k.cache.get(ctx, tenant)
+	return err == nil && key.missing == nil && key.usable > 0, err
+}
+
 // ready returns a key that may seal.
 func (k *Keyring) ready(ctx context.Context, tenant ident.TenantID) (*openKey, error) {
 	key, err := k.cache.get(ctx, tenant)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,29 +110,39 @@ func build(ctx context.Context, dir string, stderr io.Writer) ([]string, error) 
 	return packages, nil
 }
 
-// pattern matches the benchmarks of a package that the table needs, level by level as -bench wants it.
-func pattern(pkg string) string {
-	var levels [][]string
+// patterns match the benchmarks of a package that the table needs, level by level as -bench wants it: one pattern a depth, since a
+// pattern of two levels passes over benchmarks that have one.
+func patterns(pkg string) []string {
+	depths := map[int][][]string{}
 	for _, b := range goBenches {
 		if b.pkg != pkg {
 			continue
 		}
 		for _, name := range []string{b.bench, b.peer} {
-			for i, part := range strings.Split(name, "/") {
-				if i == len(levels) {
-					levels = append(levels, nil)
-				}
+			parts := strings.Split(name, "/")
+			levels := depths[len(parts)]
+			if levels == nil {
+				levels = make([][]string, len(parts))
+			}
+			for i, part := range parts {
 				if part != "" && !slices.Contains(levels[i], part) {
 					levels[i] = append(levels[i], part)
 				}
 			}
+			if name != "" {
+				depths[len(parts)] = levels
+			}
 		}
 	}
 	var out []string
-	for _, names := range levels {
-		out = append(out, "^("+strings.Join(names, "|")+")$")
+	for _, depth := range slices.Sorted(maps.Keys(depths)) {
+		var levels []string
+		for _, names := range depths[depth] {
+			levels = append(levels, "^("+strings.Join(names, "|")+")$")
+		}
+		out = append(out, strings.Join(levels, "/"))
 	}
-	return strings.Join(out, "/")
+	return out
 }
 
 // once tells whether the figures of a package are no times.
@@ -144,20 +155,22 @@ func (r results) run(ctx context.Context, o options, pkg, path string) error {
 	if once(pkg) {
 		benchtime = "1x"
 	}
-	cmd := exec.CommandContext(ctx, path, "-test.run", "^$", "-test.bench", pattern(pkg), "-test.benchmem", //nolint:gosec // Built above.
-		"-test.benchtime", benchtime)
-	var out, complaints bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaints
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("the benchmarks of %s: %w: %s%s", pkg, err, out.String(), complaints.String())
-	}
-	n := 0
-	lines := bufio.NewScanner(&out)
-	for lines.Scan() {
-		n += r.read(pkg, lines.Text())
-	}
-	if n == 0 {
-		return errors.Join(fmt.Errorf("the benchmarks of %s gave no figure", pkg), lines.Err())
+	for _, pattern := range patterns(pkg) {
+		cmd := exec.CommandContext(ctx, path, "-test.run", "^$", "-test.bench", pattern, "-test.benchmem", //nolint:gosec // Built above.
+			"-test.benchtime", benchtime)
+		var out, complaints bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &complaints
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("the benchmarks of %s: %w: %s%s", pkg, err, out.String(), complaints.String())
+		}
+		n := 0
+		lines := bufio.NewScanner(&out)
+		for lines.Scan() {
+			n += r.read(pkg, lines.Text())
+		}
+		if n == 0 {
+			return errors.Join(fmt.Errorf("%s of %s gave no figure", pattern, pkg), lines.Err())
+		}
 	}
 	return nil
 }

@@ -15,8 +15,8 @@ const (
 	maxGroupRequests = 512
 )
 
-// groupsInFlight is how many groups may be applied and not yet synced, besides the one being synced. With one, a group is
-// evaluated while the one before it goes to disk, and takes all the commits that came meanwhile.
+// groupsInFlight is how many groups may be applied and not yet synced, besides the one being synced. A group is evaluated
+// while those before it go to disk; all that are applied during a sync share the next one.
 const groupsInFlight = 16
 
 // committer puts commits on disk. One goroutine takes the waiting commits as a group, evaluates their conditions one after

@@ -1,0 +1,244 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/domicile-api/domicile/internal/cli"
+)
+
+// startServe starts a process of one region on a folder that dev has made, and waits until it is ready.
+func startServe(t *testing.T, dir string, base, region int, args ...string) *process {
+	t.Helper()
+	p := &process{out: &bytes.Buffer{}, exited: make(chan error, 1), dir: dir, base: base}
+	name := []string{"", "eu-central-1", "eu-west-1", "us-east-1", "us-west-2", "ap-southeast-1", "sa-east-1"}[region]
+	p.cmd = command(context.Background(), append([]string{"serve", "--region", name, "--data", dir, "--port-base", strconv.Itoa(base)}, args...)...)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.exited <- p.cmd.Wait() }()
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	eventually(t, name+" is ready", func() bool {
+		a, err := try(t.Context(), call{method: http.MethodGet, url: fmt.Sprintf("http://127.0.0.1:%d/readyz", base+region+10)})
+		return err == nil && a.status == http.StatusOK
+	})
+	return p
+}
+
+// devFolder is a data folder that dev made, with a user of acme-eu in it, ports for processes of it, and the keys of the
+// demonstration tenants.
+func devFolder(t *testing.T) (dir string, base int, keys map[string]string) {
+	t.Helper()
+	dir, base = t.TempDir(), freeBase(t)
+	p := startDev(t, dir, base)
+	do(t, call{method: http.MethodPost, url: p.url(1) + "/v1/users", key: demoKeys(t, dir)["acme-eu"], body: newUser("first")}).mustBe(t, http.StatusOK, "")
+	if err := p.end(t, syscall.SIGTERM); err != nil {
+		t.Fatalf("dev: %v: %s", err, p.out)
+	}
+	// The second base has ports that dev did not use, for operations ports of single regions.
+	return dir, freeServeBase(t), demoKeys(t, dir)
+}
+
+// freeServeBase is a port base whose ports are free up to the operations port of the last region.
+func freeServeBase(t *testing.T) int {
+	t.Helper()
+	for range 20 {
+		base := freeBase(t)
+		if freeRun(base+11, base+16) {
+			return base
+		}
+	}
+	t.Fatal("no run of free ports")
+	return 0
+}
+
+func freeRun(from, to int) bool {
+	for port := from; port <= to; port++ {
+		if _, err := try(context.Background(), call{method: http.MethodGet, url: fmt.Sprintf("http://127.0.0.1:%d/", port)}); err == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// TestHomeIsDownOrHangs calls through an edge in a process of its own while the home's process is gone, and while it hangs.
+func TestHomeIsDownOrHangs(t *testing.T) {
+	t.Parallel()
+	dir, base, keys := devFolder(t)
+	edge := startServe(t, dir, base, 3, "--role", "edge")
+	home := startServe(t, dir, base, 1)
+	read := call{method: http.MethodGet, url: edge.url(3) + "/v1/users", key: keys["acme-eu"]}
+	write := call{method: http.MethodPost, url: read.url, key: read.key, body: newUser("outage")}
+	if a := do(t, read).mustBe(t, http.StatusOK, ""); a.header.Get("Domicile-Region") != "eu-central-1" {
+		t.Fatalf("answered by %q", a.header.Get("Domicile-Region"))
+	}
+
+	if err := home.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	hung := call{
+		method: http.MethodPost, url: edge.url(3) + "/domicile.profile.v1.ProfileService/ListUsers", key: read.key, body: "{}",
+		header: map[string]string{"Connect-Timeout-Ms": "200"},
+	}
+	do(t, hung).mustBe(t, http.StatusGatewayTimeout, "DEADLINE_EXCEEDED")
+	// The control of the hang: another tenant's refusal does not wait for it.
+	do(t, call{method: http.MethodGet, url: read.url, key: keys["bank-eu"]}).mustBe(t, http.StatusMisdirectedRequest, "WRONG_REGION")
+
+	_ = home.end(t, syscall.SIGKILL)
+	for name, c := range map[string]call{"read": read, "write": write} {
+		a := do(t, c)
+		if a.status != http.StatusServiceUnavailable || a.reason() != "REGION_UNAVAILABLE" || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s of a home that is down: %d %q, Retry-After %q: %s", name, a.status, a.reason(), a.header.Get("Retry-After"), a.body)
+		}
+		if bytes.Contains(a.body, []byte("outage")) || bytes.Contains(a.body, []byte("dial")) {
+			t.Errorf("%s: the error says too much: %s", name, a.body)
+		}
+	}
+	a := do(t, call{method: http.MethodGet, url: read.url, key: keys["acme-us"]}).mustBe(t, http.StatusServiceUnavailable, "REGION_UNAVAILABLE")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("an edge without its region's services does not say when to try again")
+	}
+
+	home = startServe(t, dir, base, 1)
+	do(t, read).mustBe(t, http.StatusOK, "")
+	do(t, write).mustBe(t, http.StatusOK, "")
+	for _, p := range []*process{edge, home} {
+		if err := p.end(t, syscall.SIGTERM); err != nil {
+			t.Errorf("SIGTERM ends the process with %v: %s", err, p.out)
+		}
+	}
+}
+
+// TestRevocationWithoutControl revokes a key at home while no other region runs: it is refused there from then on, and everywhere once
+// the regions are back.
+func TestRevocationWithoutControl(t *testing.T) {
+	t.Parallel()
+	dir, base, keys := devFolder(t)
+	home := startServe(t, dir, base, 1)
+	key := keys["acme-eu"]
+	read := call{method: http.MethodGet, url: home.url(1) + "/v1/users", key: key}
+	do(t, read).mustBe(t, http.StatusOK, "")
+	id := strings.Split(key, "_")[2]
+	revoke := call{method: http.MethodPost, url: home.url(1) + "/v1/keys/" + id + ":revoke", key: key, body: map[string]any{}}
+	do(t, revoke).mustBe(t, http.StatusOK, "")
+	do(t, read).mustBe(t, http.StatusUnauthorized, "CREDENTIAL_INVALID") // At home at once.
+	do(t, revoke).mustBe(t, http.StatusOK, "")                           // Whoever did not hear the answer may ask again.
+	_ = home.end(t, syscall.SIGKILL)
+
+	all := startDev(t, dir, freeBase(t))
+	for region := 1; region <= 6; region++ {
+		do(t, call{method: http.MethodGet, url: all.url(region) + "/v1/users", key: key}).mustBe(t, http.StatusUnauthorized, "CREDENTIAL_INVALID")
+	}
+	other := demoKeys(t, dir)["acme-us"]
+	do(t, call{method: http.MethodGet, url: all.url(1) + "/v1/users", key: other}).mustBe(t, http.StatusOK, "")
+}
+
+// TestTornLastGoodCopy tears the directory's copy that an edge starts from: the copy before is used, and without a whole one the edge
+// says so and does not start.
+func TestTornLastGoodCopy(t *testing.T) {
+	t.Parallel()
+	dir, base, keys := devFolder(t)
+	file := filepath.Join(dir, "us-east-1", "directory.snapshot")
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2] ^= 1
+	for name, torn := range map[string][]byte{"cut": whole[:len(whole)/2], "empty": {}, "flipped bit": flipped} {
+		write(file, torn)
+		write(file+".1", whole)
+		edge := startServe(t, dir, base, 3, "--role", "edge")
+		do(t, call{method: http.MethodGet, url: edge.url(3) + "/v1/users", key: keys["bank-eu"]}).
+			mustBe(t, http.StatusMisdirectedRequest, "WRONG_REGION")
+		if err := edge.end(t, syscall.SIGTERM); err != nil {
+			t.Errorf("%s: %v: %s", name, err, edge.out)
+		}
+	}
+	write(file, whole[:len(whole)-1])
+	write(file+".1", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	defer cancel()
+	cmd := command(ctx, "serve", "--region", "us-east-1", "--role", "edge", "--data", dir, "--port-base", strconv.Itoa(base))
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != cli.ExitRefused || !strings.Contains(string(out), "last good copy") {
+		t.Errorf("an edge without a whole copy: %v: %s", err, out)
+	}
+}
+
+// TestDiskFull fills the disk under a running platform: writes are refused with their reason, reads go on, also after a restart, and
+// when there is space again so are writes.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=384m"); err != nil {
+		t.Skipf("a small disk needs the right to mount one: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, 2) }) // 2 is MNT_DETACH: the process may still be ending.
+	base := freeBase(t)
+	p := startDev(t, filepath.Join(dir, "data"), base)
+	key := demoKeys(t, p.dir)["acme-eu"]
+	create := func(name string) answer {
+		return do(t, call{method: http.MethodPost, url: p.url(3) + "/v1/users", key: key, body: newUser(name)})
+	}
+	id := create("before").mustBe(t, http.StatusOK, "").text("id")
+	filler := filepath.Join(dir, "filler")
+	fill(t, dir, filler)
+	eventually(t, "writes are refused", func() bool { return create("full").reason() == "STORAGE_FULL" })
+	read := call{method: http.MethodGet, url: p.url(3) + "/v1/users/" + id, key: key}
+	do(t, read).mustBe(t, http.StatusOK, "")
+	_ = p.end(t, syscall.SIGKILL)
+
+	p = startDev(t, p.dir, base)
+	fill(t, dir, filler+".2") // What the stores gave back when they were opened again.
+	do(t, read).mustBe(t, http.StatusOK, "")
+	eventually(t, "writes are refused again", func() bool { return create("again").reason() == "STORAGE_FULL" })
+	if err := errors.Join(os.Remove(filler), os.Remove(filler+".2")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "writes go on", func() bool { return create("after").status != http.StatusServiceUnavailable })
+	do(t, read).mustBe(t, http.StatusOK, "")
+}
+
+// fill leaves 24 MiB free: less than what a store keeps back.
+func fill(t *testing.T, disk, name string) {
+	t.Helper()
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(disk, &stat); err != nil {
+		t.Fatal(err)
+	}
+	size := max(int64(stat.Bavail)*stat.Bsize-24<<20, 0)
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.CopyN(f, zeros{}, size)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// zeros is an endless file of zeros.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
