@@ -137,7 +137,7 @@ func (g *guard) verified(header http.Header) (*call.Call, error) {
 	}
 	claims, err := g.verifier.Verify(values[0])
 	if err != nil {
-		return nil, err //nolint:wrapcheck // a fault
+		return nil, err
 	}
 	c := &call.Call{
 		Tenant:       ident.TenantID(claims.GetTenant()),

@@ -104,7 +104,7 @@ func TestGuard(t *testing.T) {
 				if len(r.Header["Domicile-Route"]) > 0 {
 					t.Error("the handler sees the header")
 				}
-				fmt.Fprint(w, "answered")
+				_, _ = fmt.Fprint(w, "answered")
 			})))
 			defer server.Close()
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/any", nil)

@@ -1,16 +1,19 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -30,6 +33,9 @@ func startServe(t *testing.T, dir string, base, region int, args ...string) *pro
 	go func() { p.exited <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
 	eventually(t, name+" is ready", func() bool {
+		if len(p.exited) > 0 {
+			t.Fatalf("%s ended: %s", name, p.out)
+		}
 		a, err := try(t.Context(), call{method: http.MethodGet, url: fmt.Sprintf("http://127.0.0.1:%d/readyz", base+region+10)})
 		return err == nil && a.status == http.StatusOK
 	})
@@ -46,30 +52,7 @@ func devFolder(t *testing.T) (dir string, base int, keys map[string]string) {
 	if err := p.end(t, syscall.SIGTERM); err != nil {
 		t.Fatalf("dev: %v: %s", err, p.out)
 	}
-	// The second base has ports that dev did not use, for operations ports of single regions.
-	return dir, freeServeBase(t), demoKeys(t, dir)
-}
-
-// freeServeBase is a port base whose ports are free up to the operations port of the last region.
-func freeServeBase(t *testing.T) int {
-	t.Helper()
-	for range 20 {
-		base := freeBase(t)
-		if freeRun(base+11, base+16) {
-			return base
-		}
-	}
-	t.Fatal("no run of free ports")
-	return 0
-}
-
-func freeRun(from, to int) bool {
-	for port := from; port <= to; port++ {
-		if _, err := try(context.Background(), call{method: http.MethodGet, url: fmt.Sprintf("http://127.0.0.1:%d/", port)}); err == nil {
-			return false
-		}
-	}
-	return true
+	return dir, base, demoKeys(t, dir)
 }
 
 // TestHomeIsDownOrHangs calls through an edge in a process of its own while the home's process is gone, and while it hangs.
@@ -118,6 +101,21 @@ func TestHomeIsDownOrHangs(t *testing.T) {
 			t.Errorf("SIGTERM ends the process with %v: %s", err, p.out)
 		}
 	}
+}
+
+// TestFirstWriteWithoutStandby writes for a tenant that has no key yet while its standby, which must hold the key first, is away.
+func TestFirstWriteWithoutStandby(t *testing.T) {
+	t.Parallel()
+	dir, base, keys := devFolder(t)
+	home := startServe(t, dir, base, 3)
+	write := call{method: http.MethodPost, url: home.url(3) + "/v1/users", key: keys["acme-us"], body: newUser("alone")}
+	if a := do(t, write).mustBe(t, http.StatusServiceUnavailable, "REGION_UNAVAILABLE"); a.header.Get("Retry-After") == "" {
+		t.Error("the refusal does not say when to try again")
+	}
+	_ = home.end(t, syscall.SIGKILL)
+	all := startDev(t, dir, base)
+	write.url = all.url(3) + "/v1/users"
+	do(t, write).mustBe(t, http.StatusOK, "")
 }
 
 // TestRevocationWithoutControl revokes a key at home while no other region runs: it is refused there from then on, and everywhere once
@@ -215,6 +213,75 @@ func TestDiskFull(t *testing.T) {
 	}
 	eventually(t, "writes go on", func() bool { return create("after").status != http.StatusServiceUnavailable })
 	do(t, read).mustBe(t, http.StatusOK, "")
+}
+
+// TestUnknownHostFlood names 100,000 hosts that nobody has: each is refused with its reason, the platform's memory stays bounded, and
+// who is known is answered meanwhile.
+func TestUnknownHostFlood(t *testing.T) {
+	t.Parallel()
+	p := startDev(t, t.TempDir(), freeBase(t))
+	key := demoKeys(t, p.dir)["acme-eu"]
+	const hosts, clients = 100_000, 4
+	before := residentBytes(t, p)
+	var wg sync.WaitGroup
+	for c := range clients {
+		wg.Go(func() { flood(t, p.base+3, c*hosts/clients, hosts/clients) })
+	}
+	for range 20 {
+		do(t, call{method: http.MethodGet, url: p.url(3) + "/v1/users", key: key}).mustBe(t, http.StatusOK, "")
+	}
+	wg.Wait()
+	if grown := residentBytes(t, p) - before; grown > 256<<20 {
+		t.Errorf("100,000 unknown hosts cost %d MiB", grown>>20)
+	}
+}
+
+// flood asks for n hosts on one connection, without waiting for an answer before the next question.
+func flood(t *testing.T, port, first, n int) {
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		out := bufio.NewWriter(conn)
+		for i := range n {
+			_, _ = fmt.Fprintf(out, "GET /v1/users HTTP/1.1\r\nHost: h%d.example.com\r\n\r\n", first+i)
+		}
+		_ = out.Flush()
+	})
+	defer asking.Wait()
+	in := bufio.NewReader(conn)
+	for range n {
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Errorf("an answer to a flood: %v", err)
+			_ = conn.Close() // Ends the asking, too.
+			return
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusNotFound || !bytes.Contains(body, []byte("TENANT_UNKNOWN")) {
+			t.Errorf("an unknown host: %d %s %v", resp.StatusCode, body, err)
+			_ = conn.Close()
+			return
+		}
+	}
+}
+
+// residentBytes is how much memory a process has; 0 where the system does not say.
+func residentBytes(t *testing.T, p *process) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 // fill leaves 24 MiB free: less than what a store keeps back.

@@ -36,19 +36,19 @@ func command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// freeBase is a port base whose ports were all free a moment ago.
+// runs counts the runs of ports that were handed out.
+var runs atomic.Int64
+
+// freeBase is a port base whose ports, up to the operations port of the last region, were all free a moment ago. It lies below the
+// ports that systems give to outgoing connections, and no other test of this process gets it.
 func freeBase(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
+	const first, last, run = 10000, 30000, 20
+	for range (last - first) / run {
+		base := first + (os.Getpid()+int(runs.Add(1)))%((last-first)/run)*run
 		free := true
-		for port := base + 1; port <= base+10 && free; port++ {
-			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		for port := base; port < base+run && free; port++ {
+			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 			if free = err == nil; free {
 				_ = l.Close()
 			}

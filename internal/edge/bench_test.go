@@ -165,8 +165,8 @@ func plainProxy(b *testing.B, target string, route func() string, http2 bool) st
 	serve := new(http.Protocols)
 	serve.SetHTTP1(true)
 	serve.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: proxy, Protocols: serve} //nolint:gosec // a benchmark
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	server := &http.Server{Handler: proxy, Protocols: serve}
+	listener, err := new(net.ListenConfig).Listen(b.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
 	}

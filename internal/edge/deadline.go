@@ -50,8 +50,8 @@ func units(s string, unit time.Duration) (time.Duration, bool) {
 	if err != nil {
 		return 0, false
 	}
-	if n > uint64(maxCallerTimeout/unit) {
+	if n > uint64(maxCallerTimeout/unit) { //nolint:gosec // both are positive
 		return maxCallerTimeout, true
 	}
-	return time.Duration(n) * unit, true //nolint:gosec // bounded above
+	return time.Duration(n) * unit, true
 }

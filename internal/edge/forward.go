@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -21,6 +22,7 @@ const (
 	copyBuffer = 32 << 10
 )
 
+//nolint:gochecknoglobals // buffers that all edges of a process share
 var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
 // attempt is one call on its way to another region.
@@ -51,7 +53,7 @@ func (e *Edge) forward(rec *recorder, r *http.Request, target topology.Index) {
 	ctx, cancel, late := e.deadline(ctx, r.Header, v.method)
 	defer cancel()
 	a := &attempt{edge: e, rec: rec, in: r, ctx: ctx, target: target, body: body, late: late}
-	answer, err := a.send()
+	answer, err := a.send() //nolint:bodyclose // relay closes it
 	if r.ProtoMajor == 1 && body.unfinished() {
 		// The answer came before the request's end, so the connection ends with it. Until then the request may go on.
 		closeAfterAnswer(rec.w)
@@ -102,7 +104,7 @@ func (a *attempt) request() *http.Request {
 	const added = 3
 	header := forwardable(in.Header, added)
 	header[routeheader.Name] = []string{a.edge.routeHeader(v)}
-	if strings.EqualFold(in.Header.Get("Te"), "trailers") {
+	if strings.EqualFold(in.Header.Get("TE"), "trailers") {
 		header["Te"] = []string{"trailers"}
 	}
 	if _, given := header["User-Agent"]; !given {
@@ -141,11 +143,9 @@ func (emptyBody) Close() error { return nil }
 
 // relay sends an answer on: headers, body as it comes, trailers.
 func (a *attempt) relay(answer *http.Response) {
-	defer func() { _ = answer.Body.Close() }() //nolint:errcheck // it was read, or the client is gone
+	defer func() { _ = answer.Body.Close() }()
 	h := a.rec.Header()
-	for name, values := range forwardable(answer.Header, 0) {
-		h[name] = values
-	}
+	maps.Copy(h, forwardable(answer.Header, 0))
 	announced := len(answer.Trailer)
 	for name := range answer.Trailer {
 		h.Add("Trailer", name)
@@ -157,7 +157,7 @@ func (a *attempt) relay(answer *http.Response) {
 	}
 	if err := a.copyBody(answer); err != nil {
 		// Headers are out, so the only way left to say that the answer is not whole is to cut the connection.
-		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own signal
+		panic(http.ErrAbortHandler)
 	}
 	for name, values := range answer.Trailer {
 		if len(answer.Trailer) != announced {

@@ -36,18 +36,17 @@ func TestBodiesPass(t *testing.T) {
 		}
 		return nil
 	}
+	framings := map[string]func([]byte) io.Reader{
+		"sized": func(body []byte) io.Reader { return bytes.NewReader(body) }, "in chunks": rpctest.Chunked,
+	}
 	for _, size := range []int{0, 1, 3999} {
 		for _, pad := range []int{0, 40 << 10, 64<<10 - 7, 64 << 10, 64<<10 + 1, 1 << 20, 3 << 20} {
 			user := validUser()
 			user.RegulatedNote = strings.Repeat("n", size)
 			body := append(rpctest.JSONBody(t, user), bytes.Repeat([]byte(" "), pad)...)
-			for name, reader := range map[string]io.Reader{"sized": bytes.NewReader(body), "in chunks": rpctest.Chunked(body)} {
+			for name, framing := range framings {
 				for _, client := range []*http.Client{rpctest.H1(t), rpctest.H2C(t)} {
-					if name == "in chunks" {
-						reader = rpctest.Chunked(body)
-					} else {
-						reader = bytes.NewReader(body)
-					}
+					reader := framing(body)
 					got := rpctest.Exchange(t, client, p.request(t, "us-east-1", "acme-eu", http.MethodPost, "/v1/users", "application/json", reader))
 					if got.Status != http.StatusOK || seen != user.GetRegulatedNote() || !strings.Contains(got.Body, "usr_") {
 						t.Errorf("%d bytes %s: %d %s %s, home saw %d", len(body), name, got.Status, got.Reason, got.Message, len(seen))
@@ -212,15 +211,8 @@ func TestHomeEndsTheUploadFirst(t *testing.T) {
 // rawUpload begins a client stream over HTTP/1.1 by hand; what follows is written and read at will.
 func rawUpload(t *testing.T, p *platform) (net.Conn, *bufio.Reader) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(p.places["us-east-1"].url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conn, "POST /%s/Join HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/connect+proto\r\n"+
+	conn := p.dial(t, "us-east-1")
+	sayf(t, conn, "POST /%s/Join HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/connect+proto\r\n"+
 		"Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n", rpctest.StreamService, p.tenant["acme-eu"])
 	return conn, bufio.NewReader(conn)
 }
@@ -233,14 +225,15 @@ func TestAnswerBeginsBeforeTheUploadEnds(t *testing.T) {
 			w.WriteHeader(http.StatusOK)
 			_ = http.NewResponseController(w).Flush()
 			rest, err := io.ReadAll(r.Body)
-			fmt.Fprintf(w, "%s %v", rest, err)
+			_, _ = fmt.Fprintf(w, "%s %v", rest, err)
 		})}})
 	conn, reader := rawUpload(t, p)
 	answer, err := http.ReadResponse(reader, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprint(conn, "6\r\nsecond\r\n0\r\n\r\n")
+	defer func() { _ = answer.Body.Close() }()
+	sayf(t, conn, "6\r\nsecond\r\n0\r\n\r\n")
 	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != "firstsecond <nil>" {
 		t.Errorf("%q %v", body, err)
 	}
@@ -254,12 +247,8 @@ func TestLongAnswerToAnUnfinishedUpload(t *testing.T) {
 		func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, size)) })}})
 	for range 10 {
 		_, reader := rawUpload(t, p)
-		answer, err := http.ReadResponse(reader, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := io.Copy(io.Discard, answer.Body); n != size || err != nil {
-			t.Fatalf("%d bytes, %v", n, err)
+		if answer, err := hear(t, reader); len(answer.body) != size || err != nil {
+			t.Fatalf("%d bytes, %v", len(answer.body), err)
 		}
 	}
 }
@@ -271,8 +260,7 @@ func TestEmptyAnswerToAnUnfinishedUpload(t *testing.T) {
 		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })}})
 	for range 100 {
 		_, reader := rawUpload(t, p)
-		answer, err := http.ReadResponse(reader, nil)
-		if err != nil || answer.StatusCode != http.StatusTeapot {
+		if answer, err := hear(t, reader); err != nil || answer.status != http.StatusTeapot {
 			t.Fatalf("%v %v", answer, err)
 		}
 	}
@@ -308,7 +296,8 @@ func TestClientGoesAway(t *testing.T) {
 			cancel()
 		}()
 		r := p.request(t, "us-east-1", "acme-eu", http.MethodGet, "/v1/users/x", "", nil).WithContext(ctx)
-		if _, err := client.Do(r); err == nil {
+		if answer, err := client.Do(r); err == nil {
+			_ = answer.Body.Close()
 			t.Error("a cancelled call was answered")
 		}
 		<-gone
@@ -414,8 +403,7 @@ func TestAnswerThatBreaksOff(t *testing.T) {
 }
 
 func reasonOf(err error) string {
-	var coded *connect.Error
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*connect.Error](err); ok {
 		return rpc.ReasonName(rpc.ToFault(coded).Reason)
 	}
 	return ""

@@ -38,7 +38,7 @@ func NewGlobal(cfg GlobalConfig) (*Global, error) {
 	g := &Global{cfg: cfg, other: cfg.Edges[cfg.Topology.Control()]}
 	for i := range cfg.Topology.Len() {
 		if g.other == nil {
-			g.other = cfg.Edges[topology.Index(i)] //nolint:gosec // fewer than 32 regions
+			g.other = cfg.Edges[topology.Index(i)]
 		}
 	}
 	if g.other == nil {

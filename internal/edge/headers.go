@@ -6,6 +6,8 @@ import (
 )
 
 // hopByHop are the headers that concern one connection alone (RFC 9110, section 7.6.1), beside those that Connection names.
+//
+//nolint:gochecknoglobals // an immutable table
 var hopByHop = map[string]struct{}{
 	"Connection": {}, "Keep-Alive": {}, "Proxy-Authenticate": {}, "Proxy-Authorization": {}, "Proxy-Connection": {}, "Te": {},
 	"Trailer": {}, "Transfer-Encoding": {}, "Upgrade": {}, "Expect": {},
@@ -13,6 +15,8 @@ var hopByHop = map[string]struct{}{
 
 // internalHeaders are what answers of the platform say, or what proxies say of a caller: its address, name and place, which are
 // personal data. From a client they mean nothing and go no further. Domicile-Route is not among them: it is judged.
+//
+//nolint:gochecknoglobals // an immutable table
 var internalHeaders = []string{
 	"Domicile-Edge", "Domicile-Home", "Domicile-Region", "Domicile-Release", "Domicile-Staleness", "Idempotency-Replayed",
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Server", "X-Real-Ip",

@@ -22,7 +22,7 @@ import (
 // matchService has a method for each of some patterns.
 func matchService(t testing.TB, patterns ...string) protoreflect.ServiceDescriptor {
 	t.Helper()
-	service := &descriptorpb.ServiceDescriptorProto{Name: proto.String("Service")}
+	service := &descriptorpb.ServiceDescriptorProto{Name: new("Service")}
 	for i, pattern := range patterns {
 		kind, path, _ := strings.Cut(pattern, " ")
 		options := &descriptorpb.MethodOptions{}
@@ -30,12 +30,12 @@ func matchService(t testing.TB, patterns ...string) protoreflect.ServiceDescript
 			Pattern: &annotations.HttpRule_Custom{Custom: &annotations.CustomHttpPattern{Kind: kind, Path: path}},
 		})
 		service.Method = append(service.Method, &descriptorpb.MethodDescriptorProto{
-			Name: proto.String("M" + string(rune('a'+i))), InputType: proto.String(".google.protobuf.StringValue"),
-			OutputType: proto.String(".google.protobuf.StringValue"), Options: options,
+			Name: new("M" + string(rune('a'+i))), InputType: new(".google.protobuf.StringValue"),
+			OutputType: new(".google.protobuf.StringValue"), Options: options,
 		})
 	}
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("match.proto"), Package: proto.String("match.v1"), Syntax: proto.String("proto3"),
+		Name: new("match.proto"), Package: new("match.v1"), Syntax: new("proto3"),
 		Dependency: []string{"google/protobuf/wrappers.proto"}, Service: []*descriptorpb.ServiceDescriptorProto{service},
 	}, protoregistry.GlobalFiles)
 	if err != nil {
@@ -152,7 +152,9 @@ func FuzzMatchAgreesWithTranscoder(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, path string) { agree(t, m, peer, method, path) })
 }
 
-type errorer interface{ Errorf(string, ...any) }
+type errorer interface {
+	Errorf(format string, args ...any)
+}
 
 func agree(t errorer, m *edge.Matcher, peer http.Handler, method, path string) {
 	switch method {

@@ -35,13 +35,13 @@ func newStreamBody(w http.ResponseWriter, r *http.Request) *streamBody {
 	b := &streamBody{body: r.Body}
 	if r.ProtoMajor >= 2 {
 		// Closing an HTTP/2 body wakes its reader.
-		b.unpin = func() { _ = b.body.Close() } //nolint:errcheck // there is nothing to do about it
+		b.unpin = func() { _ = b.body.Close() }
 		return b
 	}
 	// Closing an HTTP/1.1 body reads it to its end first. A deadline in the past wakes the reader; the connection cannot be used
 	// again, as there is still a request on it.
 	b.unpin = func() {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) //nolint:errcheck // then there is no reader either
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	}
 	return b
 }

@@ -1,14 +1,15 @@
 package edge_test
 
 import (
-	"context"
+	"bufio"
 	"crypto/ed25519"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,7 +95,7 @@ func newPlatform(t testing.TB, cfg platformConfig) *platform {
 	}
 	message := topology.Default().Proto()
 	for i, region := range message.GetRegions() {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatalf("listening: %v", err)
 		}
@@ -136,7 +137,7 @@ func newRouteKey() (ed25519.PrivateKey, error) {
 func (p *platform) fillDirectory(t testing.TB) {
 	t.Helper()
 	p.index = directory.NewIndex(directory.IndexConfig{Topology: p.topology})
-	var records []*directoryv1.Record
+	records := make([]*directoryv1.Record, 0, len(tenants)+len(p.routeKey))
 	for id, tenant := range tenants {
 		tenant, _ := proto.Clone(tenant).(*tenancyv1.Tenant)
 		tenant.Id, tenant.Epoch, tenant.Projections = string(id), 3, tenancyv1.Projections_PROJECTIONS_EVERYWHERE
@@ -255,15 +256,45 @@ func health(dead, draining []topology.Index) func() routing.Health {
 	return func() routing.Health { return h }
 }
 
-func atoi(t testing.TB, s string) int {
-	t.Helper()
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("%q is no number", s)
-	}
-	return n
-}
-
 func newRecorder() *httptest.ResponseRecorder { return httptest.NewRecorder() }
 
-type ctxContext = context.Context
+// dial opens a connection to a region on which a test writes by hand. Whatever happens, it ends.
+func (p *platform) dial(t testing.TB, region ident.RegionID) net.Conn {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.places[region].url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// sayf writes a text to a connection.
+func sayf(t testing.TB, conn io.Writer, format string, args ...any) {
+	t.Helper()
+	if _, err := fmt.Fprintf(conn, format, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear reads an answer and its body.
+func hear(t testing.TB, reader *bufio.Reader) (heard, error) {
+	t.Helper()
+	answer, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	return heard{answer.StatusCode, string(body), answer.Close}, err
+}
+
+// heard is an answer that was read whole.
+type heard struct {
+	status int
+	body   string
+	closes bool // the connection
+}

@@ -40,22 +40,15 @@ type resolution struct {
 // its secret is malformed, since where the call belongs is said before whether the key is good.
 func (e *Edge) resolve(ctx context.Context, r *http.Request) (resolution, error) {
 	var out resolution
-	named, hasCredential := keyTenant(r.Header)
-	out.credential = hasCredential
-	for _, value := range r.Header[headerTenant] {
-		if value == "" {
-			continue
-		}
-		if named != "" && named != ident.TenantID(value) {
-			return out, mismatch()
-		}
-		named = ident.TenantID(value)
+	named, err := out.named(r.Header)
+	if err != nil {
+		return out, err
 	}
 	if host := bareHost(r.Host); !e.isOwnHost(host) {
 		id, tenant, known, err := e.cfg.Resolver.ResolveHost(ctx, host)
 		switch {
 		case err != nil && named == "":
-			return out, err //nolint:wrapcheck // a fault
+			return out, err
 		case known && named != "" && named != id:
 			return out, mismatch()
 		case known:
@@ -70,7 +63,7 @@ func (e *Edge) resolve(ctx context.Context, r *http.Request) (resolution, error)
 	}
 	tenant, known, err := e.cfg.Resolver.ResolveTenant(ctx, named)
 	if err != nil {
-		return out, err //nolint:wrapcheck // a fault
+		return out, err
 	}
 	if known {
 		out.id, out.tenant, out.known = named, tenant, true
@@ -78,8 +71,23 @@ func (e *Edge) resolve(ctx context.Context, r *http.Request) (resolution, error)
 	return out, nil
 }
 
+// named returns the tenant that key and header name, if any.
+func (r *resolution) named(header http.Header) (named ident.TenantID, err error) {
+	named, r.credential = keyTenant(header)
+	for _, value := range header[headerTenant] {
+		switch {
+		case value == "":
+		case named != "" && named != ident.TenantID(value):
+			return "", mismatch()
+		default:
+			named = ident.TenantID(value)
+		}
+	}
+	return named, nil
+}
+
 // unresolved is why a call that no tenant was found for is refused: where it names none and brings no credential, that is what it lacks.
-func (r resolution) unresolved(header http.Header) error {
+func (r *resolution) unresolved(header http.Header) error {
 	if !r.credential && !r.stranger && header.Get(headerTenant) == "" {
 		return fault.New(errorsv1.Reason_REASON_CREDENTIAL_MISSING, "send an API key as Authorization: Bearer")
 	}

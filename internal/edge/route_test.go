@@ -227,7 +227,7 @@ func TestGlobalName(t *testing.T) {
 		rec := newRecorder()
 		r := p.request(t, "eu-central-1", "acme-eu", http.MethodGet, "/v1/users/usr_404", "", nil)
 		r.Body = http.NoBody
-		r.Header.Set("CloudFront-Viewer-Country", tt.viewer)
+		r.Header.Set("Cloudfront-Viewer-Country", tt.viewer)
 		r.Header.Set("Domicile-Country", tt.said)
 		tt.global.ServeHTTP(rec, r)
 		if got := rec.Header().Get("Domicile-Edge"); got != tt.edge || rec.Header().Get("Domicile-Region") != "eu-central-1" {

@@ -102,7 +102,7 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 	case routing.Local:
 		e.cfg.Local.ServeHTTP(rec, r.WithContext(handover.With(r.Context(), e.callOf(v, control))))
 	case routing.Forward:
-		e.forward(rec, r, decision.Region)
+		e.forward(rec, r, decision.Region) //nolint:contextcheck // it is the request's, see outBody.context
 	case routing.Redirect:
 		e.redirect(rec, r, decision)
 	default:

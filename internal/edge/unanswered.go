@@ -43,8 +43,7 @@ func (a *attempt) fault(err error) error {
 
 // bodyFault says why a client's body could not be read.
 func bodyFault(r *http.Request, err error) error {
-	var coded *connect.Error
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*connect.Error](err); ok {
 		return coded
 	}
 	if r.Context().Err() == nil {

@@ -3,6 +3,7 @@ package edge_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -69,21 +70,18 @@ func TestHomeIsDown(t *testing.T) {
 }
 
 // rawHome is a home that does by hand what serve says with each connection.
-func rawHome(t testing.TB, p *platform, serve func(n int64, conn net.Conn)) *atomic.Int64 {
+func rawHome(t testing.TB, p *platform, serve func(conn net.Conn)) {
 	t.Helper()
-	var accepted atomic.Int64
 	go func() {
 		for {
 			conn, err := p.places["eu-central-1"].listener.Accept()
 			if err != nil {
 				return
 			}
-			n := accepted.Add(1)
 			t.Cleanup(func() { _ = conn.Close() })
-			go serve(n, conn)
+			go serve(conn)
 		}
 	}()
-	return &accepted
 }
 
 // A home that takes the call and hangs, or hangs up, may have executed it: a write without a key says that its outcome is not known.
@@ -98,7 +96,7 @@ func TestHomeDoesNotAnswer(t *testing.T) {
 				edge:   func(_ *place, c *edge.Config) { c.UpstreamTimeout = 300 * time.Millisecond },
 			})
 			var requests atomic.Int64
-			rawHome(t, p, func(_ int64, conn net.Conn) {
+			rawHome(t, p, func(conn net.Conn) {
 				reader := bufio.NewReader(conn)
 				for {
 					r, err := http.ReadRequest(reader)
@@ -133,7 +131,7 @@ func TestHomeDoesNotAnswer(t *testing.T) {
 func TestCallersDeadlineAtTheEdge(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, platformConfig{silent: map[identRegion]bool{"eu-central-1": true}})
-	rawHome(t, p, func(_ int64, conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	rawHome(t, p, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 	for i, k := range kinds {
 		r := p.kind(t, i)
 		r.Header.Set("X-Server-Timeout", "0.01")
@@ -149,7 +147,7 @@ func TestWritesAreNotRepeatedOnABrokenConnection(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, platformConfig{silent: map[identRegion]bool{"eu-central-1": true}})
 	var writes atomic.Int64
-	rawHome(t, p, func(_ int64, conn net.Conn) {
+	rawHome(t, p, func(conn net.Conn) {
 		reader := bufio.NewReader(conn)
 		for {
 			r, err := http.ReadRequest(reader)
@@ -193,7 +191,7 @@ func TestUnsentCallsAreTriedAgain(t *testing.T) {
 	var dials atomic.Int64
 	p := newPlatform(t, platformConfig{edge: func(_ *place, c *edge.Config) {
 		c.Dial = func(dial edge.DialFunc) edge.DialFunc {
-			return func(ctx ctxContext, network, address string) (net.Conn, error) {
+			return func(ctx context.Context, network, address string) (net.Conn, error) {
 				if dials.Add(1)%2 == 1 {
 					return nil, &net.OpError{Op: "dial", Err: io.ErrUnexpectedEOF}
 				}
@@ -221,24 +219,13 @@ func TestRefusalLeavesTheBodyUnread(t *testing.T) {
 	p := newPlatform(t, platformConfig{})
 	for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
 		for _, length := range []string{"Content-Length: 1000", "Content-Length: 3000000", "Transfer-Encoding: chunked"} {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(p.places["us-east-1"].url, "http://"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = conn.Close() }()
-			if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprintf(conn, "POST /v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s%s\r\n\r\n",
+			conn := p.dial(t, "us-east-1")
+			sayf(t, conn, "POST /v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s%s\r\n\r\n",
 				p.tenant["bank-eu"], expect, length)
 			reader := bufio.NewReader(conn)
-			answer, err := http.ReadResponse(reader, nil)
-			if err != nil {
-				t.Fatalf("%s%s: %v", expect, length, err)
-			}
-			body, err := io.ReadAll(answer.Body)
-			if err != nil || answer.StatusCode != 421 || !strings.Contains(string(body), "WRONG_REGION") || !answer.Close {
-				t.Errorf("%s%s: %d %s, close %v, %v", expect, length, answer.StatusCode, body, answer.Close, err)
+			answer, err := hear(t, reader)
+			if err != nil || answer.status != http.StatusMisdirectedRequest || !strings.Contains(answer.body, "WRONG_REGION") || !answer.closes {
+				t.Errorf("%s%s: %+v, %v", expect, length, answer, err)
 			}
 			// What the client still sends finds no reader, and does not spoil the answer.
 			if rest, err := io.ReadAll(reader); len(rest) > 0 || err != nil {
@@ -266,11 +253,8 @@ func TestRefusalArrivesWhileTheBodyIsSent(t *testing.T) {
 func TestBodyThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, platformConfig{})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(p.places["us-east-1"].url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conn, "POST /v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+	conn := p.dial(t, "us-east-1")
+	sayf(t, conn, "POST /v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
 		p.tenant["acme-eu"])
 	if tcp, ok := conn.(*net.TCPConn); !ok || tcp.CloseWrite() != nil {
 		t.Fatal("half a connection")

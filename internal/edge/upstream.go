@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -97,7 +98,9 @@ func (u *upstream) usesHTTP2(v *visit) bool {
 func (u *upstream) urlOf(target topology.Index, in *url.URL) *url.URL {
 	base := u.targets[target]
 	return &url.URL{
-		Scheme: base.Scheme, Host: base.Host, Path: base.Path + in.Path, RawPath: rawPath(base, in), RawQuery: in.RawQuery,
+		Scheme: base.Scheme, Host: base.Host, Path: base.Path + in.Path, RawPath: rawPath(base, in),
+		// HTTP/2 lets a space into the query, which would end the target in HTTP/1.1's request line.
+		RawQuery: strings.ReplaceAll(in.RawQuery, " ", "%20"),
 	}
 }
 
@@ -115,7 +118,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err() //nolint:wrapcheck // the caller knows the context
+		return ctx.Err()
 	case <-timer.C:
 		return nil
 	}

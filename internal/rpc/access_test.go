@@ -3,7 +3,6 @@ package rpc_test
 import (
 	"bytes"
 	"context"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -38,7 +37,7 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
-func TestAuthentication(t *testing.T) {
+func TestAuthentication(t *testing.T) { //nolint:tparallel // the look-ups of each are counted
 	t.Parallel()
 	r := newRegion(t, regionConfig{})
 	noTenant := newRegion(t, regionConfig{route: func(c *call.Call) { c.Tenant = "" }})
@@ -46,7 +45,7 @@ func TestAuthentication(t *testing.T) {
 	unknown := (&profilesKeys{}).tenant(t)
 	mistyped := r.key[:len(r.key)-1] + string(rune(r.key[len(r.key)-1]^1))
 	const users, tenants, revoke = "/v1/users/usr_404", "/v1/tenants/x", "/v1/keys/k1:revoke"
-	for _, tt := range []struct {
+	for _, tt := range []struct { //nolint:paralleltest // the look-ups of each are counted
 		name, path string
 		header     []string
 		region     *region
@@ -128,25 +127,16 @@ func TestRepetition(t *testing.T) {
 	r := newRegion(t, regionConfig{})
 	for _, w := range rpctest.Wires(profilev1connect.ProfileServiceCreateUserProcedure, "/v1/users") {
 		before := r.profiles.Calls()
-		send := func(handle string) (*http.Response, string) {
+		var header http.Header
+		send := func(handle string) rpctest.Failure {
 			request := r.request(t, http.MethodPost, w.Path, w.ContentType, bytes.NewReader(createBody(t, w, handle)))
-			request.Header.Set("Idempotency-Key", "key over "+w.Name)
-			request.Header.Set("Idempotency-Key", strings.ReplaceAll(request.Header.Get("Idempotency-Key"), " ", "_"))
-			answer, err := w.Client(t).Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = answer.Body.Close() }()
-			body, err := io.ReadAll(answer.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return answer, string(body)
+			request.Header.Set("Idempotency-Key", "key-over-"+strings.ReplaceAll(w.Name, " ", "-"))
+			header = request.Header
+			return rpctest.Exchange(t, w.Client(t), request)
 		}
-		first, firstBody := send("ada")
-		again, againBody := send("ada")
-		if first.StatusCode != 200 || firstBody == "" || firstBody != againBody {
-			t.Errorf("%s: %d %q, then %d %q", w.Name, first.StatusCode, firstBody, again.StatusCode, againBody)
+		first, again := send("ada"), send("ada")
+		if first.Status != http.StatusOK || first.Body == "" || first.Body != again.Body {
+			t.Errorf("%s: %d %q, then %d %q", w.Name, first.Status, first.Body, again.Status, again.Body)
 		}
 		if first.Header.Get("Idempotency-Replayed") != "" || again.Header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%s: replayed %v, then %v", w.Name, first.Header, again.Header)
@@ -155,7 +145,7 @@ func TestRepetition(t *testing.T) {
 			t.Errorf("%s: %d calls of the handler", w.Name, n)
 		}
 		request := r.request(t, http.MethodPost, w.Path, w.ContentType, bytes.NewReader(createBody(t, w, "eve")))
-		request.Header = first.Request.Header
+		request.Header = header
 		if got := rpctest.Exchange(t, w.Client(t), request); got.Reason != "IDEMPOTENCY_MISMATCH" {
 			t.Errorf("%s: %s for another request", w.Name, got.Reason)
 		}
@@ -178,16 +168,9 @@ func TestRepetitionThatLosesTheCommit(t *testing.T) {
 	for _, w := range rpctest.Wires(profilev1connect.ProfileServiceCreateUserProcedure, "/v1/users") {
 		request := r.request(t, http.MethodPost, w.Path, w.ContentType, bytes.NewReader(createBody(t, w, "ada")))
 		request.Header.Set("Idempotency-Key", "race-"+strings.ReplaceAll(w.Name, " ", "-"))
-		answer, err := w.Client(t).Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(answer.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if answer.StatusCode != 200 || !strings.Contains(string(body), "usr_winner") || answer.Header.Get("Idempotency-Replayed") != "true" {
-			t.Errorf("%s: %d %q %v", w.Name, answer.StatusCode, body, answer.Header)
+		answer := rpctest.Exchange(t, w.Client(t), request)
+		if answer.Status != http.StatusOK || !strings.Contains(answer.Body, "usr_winner") || answer.Header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("%s: %d %q %v", w.Name, answer.Status, answer.Body, answer.Header)
 		}
 	}
 }

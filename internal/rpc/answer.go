@@ -98,13 +98,11 @@ func (a *answer) Write(p []byte) (int, error) {
 			a.mode = holding
 		}
 	}
-	switch a.mode {
-	case passing:
-		return a.w.Write(p)
-	case holding:
-		if a.held.Len() < heldMax {
-			a.held.Write(p)
-		}
+	if a.mode == passing {
+		return a.w.Write(p) //nolint:wrapcheck // a plain delegate
+	}
+	if a.mode == holding && a.held.Len() < heldMax {
+		a.held.Write(p)
 	}
 	return len(p), nil
 }
@@ -115,7 +113,7 @@ func (a *answer) FlushError() error {
 		a.WriteHeader(http.StatusOK)
 	}
 	if a.mode == passing || a.mode == undecided {
-		return http.NewResponseController(a.w).Flush()
+		return http.NewResponseController(a.w).Flush() //nolint:wrapcheck // a plain delegate
 	}
 	return nil
 }

@@ -1,10 +1,9 @@
 package rpc_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,18 +22,11 @@ import (
 	"github.com/domicile-api/domicile/internal/rpc/rpctest"
 )
 
-func get(t testing.TB, r *region, client *http.Client, path string, header http.Header) *http.Response {
+func get(t testing.TB, r *region, client *http.Client, path string, header http.Header) rpctest.Failure {
 	t.Helper()
 	request := r.request(t, http.MethodGet, path, "", nil)
-	for name, values := range header {
-		request.Header[name] = values
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = answer.Body.Close() })
-	return answer
+	maps.Copy(request.Header, header)
+	return rpctest.Exchange(t, client, request)
 }
 
 // What reaches above GLOBAL is not kept anywhere; a NEAREST answer that does not may be asked after by its ETag.
@@ -50,27 +42,26 @@ func TestCacheHeaders(t *testing.T) {
 	}
 	for _, path := range []string{"/v1/users/usr_1", query(profilev1connect.ProfileServiceGetUserProcedure)} {
 		answer := get(t, r, rpctest.H1(t), path, http.Header{"If-None-Match": {"*"}})
-		if answer.StatusCode != http.StatusOK || answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("Etag") != "" {
-			t.Errorf("%s: %d %v", path, answer.StatusCode, answer.Header)
+		if answer.Status != http.StatusOK || answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("ETag") != "" {
+			t.Errorf("%s: %d %v", path, answer.Status, answer.Header)
 		}
 	}
-	var tags []string
+	tags := make([]string, 0, 2)
 	for _, path := range []string{"/v1/users/usr_1/summary", query(profilev1connect.ProfileServiceGetUserSummaryProcedure)} {
 		first := get(t, r, rpctest.H1(t), path, nil)
-		tag := first.Header.Get("Etag")
+		tag := first.Header.Get("ETag")
 		tags = append(tags, tag)
-		if first.StatusCode != http.StatusOK || !strings.HasPrefix(tag, `W/"`) || first.Header.Get("Cache-Control") != "private, no-cache" {
-			t.Errorf("%s: %d %v", path, first.StatusCode, first.Header)
+		if first.Status != http.StatusOK || !strings.HasPrefix(tag, `W/"`) || first.Header.Get("Cache-Control") != "private, no-cache" {
+			t.Errorf("%s: %d %v", path, first.Status, first.Header)
 		}
 		for _, known := range []string{tag, `"other", ` + tag, strings.TrimPrefix(tag, "W/"), "*"} {
 			again := get(t, r, rpctest.H1(t), path, http.Header{"If-None-Match": {known}})
-			body, err := io.ReadAll(again.Body)
-			if again.StatusCode != http.StatusNotModified || again.Header.Get("Etag") != tag || len(body) > 0 || err != nil {
-				t.Errorf("%s with %s: %d %q %v", path, known, again.StatusCode, body, err)
+			if again.Status != http.StatusNotModified || again.Header.Get("ETag") != tag || again.Body != "" {
+				t.Errorf("%s with %s: %d %q", path, known, again.Status, again.Body)
 			}
 		}
-		if other := get(t, r, rpctest.H1(t), path, http.Header{"If-None-Match": {`W/"other"`}}); other.StatusCode != http.StatusOK {
-			t.Errorf("%s with another tag: %d", path, other.StatusCode)
+		if other := get(t, r, rpctest.H1(t), path, http.Header{"If-None-Match": {`W/"other"`}}); other.Status != http.StatusOK {
+			t.Errorf("%s with another tag: %d", path, other.Status)
 		}
 	}
 	if tags[0] != tags[1] {
@@ -80,8 +71,8 @@ func TestCacheHeaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := get(t, r, rpctest.H1(t), "/v1/users/usr_1/summary", http.Header{"If-None-Match": {tags[0]}})
-	if changed.StatusCode != http.StatusOK || changed.Header.Get("Etag") == tags[0] {
-		t.Errorf("after a change: %d %v", changed.StatusCode, changed.Header)
+	if changed.Status != http.StatusOK || changed.Header.Get("ETag") == tags[0] {
+		t.Errorf("after a change: %d %v", changed.Status, changed.Header)
 	}
 }
 
@@ -153,8 +144,7 @@ func TestStreams(t *testing.T) {
 }
 
 func reasonOf(err error) string {
-	var coded *connect.Error
-	if errors.As(err, &coded) {
+	if coded, ok := errors.AsType[*connect.Error](err); ok {
 		return rpc.ReasonName(rpc.ToFault(coded).Reason)
 	}
 	return ""
@@ -166,13 +156,8 @@ func TestInfrastructure(t *testing.T) {
 	r := newRegion(t, regionConfig{})
 	request := r.request(t, http.MethodPost, "/grpc.health.v1.Health/Check", "application/json", strings.NewReader(`{"service":"domicile.profile.v1.ProfileService"}`))
 	request.Header.Del("Authorization")
-	answer, err := rpctest.H1(t).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, err := io.ReadAll(answer.Body)
-	if err != nil || !bytes.Contains(body, []byte("SERVING")) {
-		t.Errorf("%d %s %v", answer.StatusCode, body, err)
+	if answer := rpctest.Exchange(t, rpctest.H1(t), request); !strings.Contains(answer.Body, "SERVING") {
+		t.Errorf("%d %s", answer.Status, answer.Body)
 	}
 	if !rpc.IsInfrastructure("/"+grpchealth.HealthV1ServiceName+"/Watch") || rpc.IsInfrastructure("/grpc.health.v1.Healthy/Check") {
 		t.Error("what is infrastructure")
@@ -188,13 +173,9 @@ func TestCORS(t *testing.T) {
 	preflight.Header.Set("Origin", "https://app.example")
 	preflight.Header.Set("Access-Control-Request-Method", "PATCH")
 	preflight.Header.Set("Access-Control-Request-Headers", "authorization,content-type,domicile-tenant,idempotency-key")
-	answer, err := rpctest.H1(t).Do(preflight)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	if answer.StatusCode/100 != 2 || answer.Header.Get("Access-Control-Allow-Origin") != "*" || answer.Header.Get("Access-Control-Allow-Methods") != "PATCH" {
-		t.Errorf("preflight: %d %v", answer.StatusCode, answer.Header)
+	answer := rpctest.Exchange(t, rpctest.H1(t), preflight)
+	if answer.Status/100 != 2 || answer.Header.Get("Access-Control-Allow-Origin") != "*" || answer.Header.Get("Access-Control-Allow-Methods") != "PATCH" {
+		t.Errorf("preflight: %d %v", answer.Status, answer.Header)
 	}
 	call := get(t, r, rpctest.H1(t), "/v1/users/usr_404", http.Header{"Origin": {"https://app.example"}})
 	exposed := strings.ToLower(call.Header.Get("Access-Control-Expose-Headers"))
@@ -218,16 +199,16 @@ func TestTracing(t *testing.T) {
 	r := newRegion(t, regionConfig{rpc: func(cfg *rpc.Config) { cfg.Tracer, cfg.Propagator = provider, propagation.TraceContext{} }})
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 	answer := get(t, r, rpctest.H1(t), "/v1/users/usr_404", http.Header{"Traceparent": {"00-" + trace + "-00f067aa0ba902b7-01"}})
-	if answer.StatusCode != http.StatusNotFound {
-		t.Errorf("%d", answer.StatusCode)
+	if answer.Status != http.StatusNotFound {
+		t.Errorf("%d", answer.Status)
 	}
 	ended := spans.Ended()
 	if len(ended) != 1 || ended[0].SpanContext().TraceID().String() != trace || !ended[0].Parent().IsRemote() {
 		t.Fatalf("spans: %v", ended)
 	}
 	for _, attr := range ended[0].Attributes() {
-		if strings.Contains(attr.Value.Emit(), "127.0.0.1") {
-			t.Errorf("%s=%s", attr.Key, attr.Value.Emit())
+		if strings.Contains(attr.Value.String(), "127.0.0.1") {
+			t.Errorf("%s=%s", attr.Key, attr.Value.String())
 		}
 	}
 }

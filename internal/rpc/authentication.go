@@ -73,7 +73,7 @@ func (a authenticity) prove(
 	principal, err := a.authenticator.Authenticate(ctx, bearer, &asked)
 	switch {
 	case err != nil:
-		return call.Principal{}, err //nolint:wrapcheck // a fault
+		return call.Principal{}, err
 	case principal.Kind != key.Kind:
 		return call.Principal{}, invalidCredential()
 	case control && principal.Kind != call.OperatorKey:

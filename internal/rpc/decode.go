@@ -45,7 +45,7 @@ var (
 	unknownForm  = regexp.MustCompile(`^(?:unable to resolve|unknown field) `)
 	twiceForm    = regexp.MustCompile(`^(?:duplicate (?:field|map key)|error parsing) `)
 	valueForm    = regexp.MustCompile(`^invalid value for \w+ field (\w+): `)
-	utf8Form     = regexp.MustCompile(`^(?:proto:[\s\x{00a0}])?(?:proto:[\s\x{00a0}]invalid UTF-8|invalid UTF-8|string field contains invalid UTF-8|field [\w.]+ contains invalid UTF-8)`)
+	utf8Form     = regexp.MustCompile(`^(?:proto:[\s\x{00a0}]){0,2}(?:(?:string )?field (?:[\w.]+ )?contains )?invalid UTF-8`)
 )
 
 // describe returns nil for nil, and else a *decodeError.

@@ -27,7 +27,7 @@ const Domain = "domicile.dev"
 // The headers that an error can bring with it.
 const (
 	headerRetryAfter   = "Retry-After"
-	headerAuthenticate = "Www-Authenticate"
+	headerAuthenticate = "WWW-Authenticate"
 	// HeaderHome names the tenant's home region in an answer.
 	HeaderHome = "Domicile-Home"
 	// metadataHome is the metadata key whose value is also sent as HeaderHome.
@@ -43,7 +43,7 @@ type policy struct {
 }
 
 // policies is read once from the contract's descriptor; the index is the reason's number.
-var policies = readPolicies()
+var policies = readPolicies() //nolint:gochecknoglobals // an immutable table
 
 func readPolicies() []policy {
 	values := errorsv1.Reason_REASON_UNSPECIFIED.Descriptor().Values()
@@ -129,6 +129,8 @@ func internalFault(cause error) *fault.Error {
 
 // codedReasons gives a reason to the codes with which a handler, or the library under it, can fail. Codes that are not listed are
 // internal errors.
+//
+//nolint:gochecknoglobals // an immutable table
 var codedReasons = map[connect.Code]errorsv1.Reason{
 	connect.CodeCanceled:           errorsv1.Reason_REASON_DEADLINE_EXCEEDED,
 	connect.CodeInvalidArgument:    errorsv1.Reason_REASON_INVALID_ARGUMENT,
@@ -146,6 +148,8 @@ var codedReasons = map[connect.Code]errorsv1.Reason{
 }
 
 // codedTexts are what a caller reads when only a code is known.
+//
+//nolint:gochecknoglobals // an immutable table
 var codedTexts = map[errorsv1.Reason]string{
 	errorsv1.Reason_REASON_DEADLINE_EXCEEDED:   "the call's deadline passed or its caller went away",
 	errorsv1.Reason_REASON_INVALID_ARGUMENT:    "the request is not valid",

@@ -27,7 +27,7 @@ const (
 	HeaderRelease = "Domicile-Release"
 
 	headerCacheControl = "Cache-Control"
-	headerETag         = "Etag"
+	headerETag         = "ETag"
 	headerServerTiming = "Server-Timing"
 	headerVary         = "Vary"
 )

@@ -22,7 +22,7 @@ import (
 // dial opens a connection on which a test writes by hand. Whatever happens, it ends.
 func dial(t testing.TB, url string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
 	if err != nil {
 		t.Fatalf("dialling: %v", err)
 	}
@@ -31,6 +31,14 @@ func dial(t testing.TB, url string) net.Conn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// sayf writes a text to a connection.
+func sayf(t testing.TB, conn io.Writer, format string, args ...any) {
+	t.Helper()
+	if _, err := fmt.Fprintf(conn, format, args...); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // The rest of a body that was refused for its size must not be taken for another request: that would let one client speak as another
@@ -59,6 +67,7 @@ func TestRestOfARefusedBodyIsNoRequest(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", path, err)
 			}
+			_ = answer.Body.Close()
 			if answer.StatusCode != http.StatusRequestEntityTooLarge {
 				t.Errorf("%s: %d", path, answer.StatusCode)
 			}
@@ -79,12 +88,13 @@ func TestSlowBody(t *testing.T) {
 	r := newRegion(t, regionConfig{server: func(cfg *rpc.ServerConfig) { cfg.CallTimeout = 100 * time.Millisecond }})
 	for _, path := range []string{"/v1/users", "/domicile.profile.v1.ProfileService/CreateUser"} {
 		conn := dial(t, r.url)
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path)
+		sayf(t, conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path)
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
 		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
 		if err != nil || answer.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(body), "DEADLINE_EXCEEDED") {
 			t.Errorf("%s: %d %s %v", path, answer.StatusCode, body, err)
 		}
@@ -99,7 +109,7 @@ func TestSlowHeaders(t *testing.T) {
 	t.Parallel()
 	r := newRegion(t, regionConfig{server: func(cfg *rpc.ServerConfig) { cfg.HeaderTimeout = 50 * time.Millisecond }})
 	conn := dial(t, r.url)
-	fmt.Fprint(conn, "GET /v1/users HTTP/1.1\r\nHost:")
+	sayf(t, conn, "GET /v1/users HTTP/1.1\r\nHost:")
 	var timeout net.Error
 	if rest, err := io.ReadAll(conn); errors.As(err, &timeout) && timeout.Timeout() {
 		t.Errorf("the connection was not ended: %q %v", rest, err)
@@ -114,7 +124,12 @@ func TestServerLogHasNoAddresses(t *testing.T) {
 	r.serve(t, regionConfig{server: func(cfg *rpc.ServerConfig) {
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("canary@example.com") }))
-	if _, err := rpctest.H1(t).Get(r.url); err == nil {
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := rpctest.H1(t).Do(request); err == nil {
+		_ = answer.Body.Close()
 		t.Error("a panic was answered")
 	}
 	if err := r.server.Shutdown(t.Context()); err != nil {

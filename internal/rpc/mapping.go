@@ -53,8 +53,7 @@ func (m mapping) sent(ctx context.Context, procedure string, err error) error {
 
 // decoded finds the decoding error in what Connect makes of it when a stream's message does not decode.
 func decoded(err error) error {
-	var own *decodeError
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*decodeError](err); ok {
 		return own.fault()
 	}
 	return err
@@ -74,8 +73,7 @@ func (m mapping) report(ctx context.Context, procedure string, f *fault.Error) *
 	if f.Cause != nil {
 		attrs = append(attrs, slog.Any("error", f.Cause))
 	}
-	var thrown *panicError
-	if errors.As(f, &thrown) {
+	if thrown, ok := errors.AsType[*panicError](f); ok {
 		attrs = append(attrs, slog.String("stack", string(thrown.stack)))
 	}
 	m.logger.LogAttrs(ctx, slog.LevelError, "internal error", attrs...)

@@ -59,7 +59,7 @@ func (recovery) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.
 
 func rethrowAbort(thrown any) error {
 	if err, ok := thrown.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(thrown) //nolint:forbidigo // net/http's own signal
+		panic(thrown)
 	}
 	return recovered(thrown)
 }

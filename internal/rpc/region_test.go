@@ -80,7 +80,7 @@ func (r *region) serve(t testing.TB, cfg regionConfig, handler http.Handler) {
 		cfg.server(&serverConfig)
 	}
 	r.server = rpc.NewServer(serverConfig)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("listening: %v", err)
 	}

@@ -102,7 +102,7 @@ func (i repetition) once(
 func (i repetition) replay(ctx context.Context, c *call.Call, method protoreflect.MethodDescriptor) (connect.AnyResponse, error) {
 	answer, found, err := i.replayer.Replay(ctx, c)
 	if err != nil || !found {
-		return nil, err //nolint:wrapcheck // a fault, or an internal error with its own text
+		return nil, err
 	}
 	message := newMessage(method.Output())
 	if err := proto.Unmarshal(answer, message); err != nil {

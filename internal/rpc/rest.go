@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -74,6 +75,7 @@ func newREST(mounts []Mount, limit int) (http.Handler, error) {
 	}
 	transcoder, err := vanguard.NewTranscoder(services,
 		vanguard.WithCodec(newRESTCodec),
+		vanguard.WithCompression(codecGzip, newGzip, func() connect.Decompressor { return &gunzip{limit: int64(limit)} }),
 		vanguard.WithUnknownHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusNotFound)
 		})),

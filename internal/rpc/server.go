@@ -90,12 +90,16 @@ func (l addressless) Write(p []byte) (int, error) {
 }
 
 // requestHeaders are those of the platform that a page of another origin may send.
+//
+//nolint:gochecknoglobals // an immutable table
 var requestHeaders = []string{
 	"Authorization", "Domicile-Consistency", "Domicile-Max-Staleness", "Domicile-Max-Wait", "Domicile-Routing", "Domicile-Tenant",
 	"Domicile-Version", HeaderIdempotencyKey, "If-None-Match", "Traceparent", "Tracestate",
 }
 
 // answerHeaders are those that it may read.
+//
+//nolint:gochecknoglobals // an immutable table
 var answerHeaders = []string{
 	"Deprecation", "Domicile-Consistency", HeaderEdge, HeaderHome, HeaderRegion, HeaderRelease, "Domicile-Staleness",
 	"Domicile-Version", headerETag, HeaderReplayed, "Link", "RateLimit", "RateLimit-Policy", headerRetryAfter, headerServerTiming,

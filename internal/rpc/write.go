@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 )
 
 // errorWriter knows the shapes of Connect, gRPC and gRPC-Web.
-var errorWriter = connect.NewErrorWriter()
+var errorWriter = connect.NewErrorWriter() //nolint:gochecknoglobals // it has no state
 
 // WriteError answers a request with an error in the protocol that it asks in. It reads nothing of the body. Nothing may have
 // been written before.
@@ -39,7 +40,7 @@ func writeStatus(w http.ResponseWriter, r *http.Request, protocol Protocol, code
 	for name := range h {
 		// What a library has said about the answer that this one replaces.
 		switch name {
-		case "Content-Length", "Content-Encoding", "Etag", "X-Content-Type-Options", "Accept-Encoding":
+		case "Content-Length", "Content-Encoding", http.CanonicalHeaderKey(headerETag), "X-Content-Type-Options", "Accept-Encoding":
 			h.Del(name)
 		}
 	}
@@ -135,9 +136,7 @@ func writeJSON(w http.ResponseWriter, r *http.Request, code int, err *connect.Er
 		body = compact.Bytes()
 	}
 	h := w.Header()
-	for name, values := range err.Meta() {
-		h[name] = values
-	}
+	maps.Copy(h, err.Meta())
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)

@@ -1,8 +1,6 @@
 package main
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // rows writes what the calls gave.
 func (all cells) rows(o options, s *stack, t *table) {
@@ -98,8 +96,13 @@ func (c comparison) latency(peer string) {
 	compare("1 connection, p99", c.series(wayEdge, 1, p99), c.series(peer, 1, p99))
 	compare(fmt.Sprintf("%d connections, p50", c.loaded), c.series(wayEdge, c.loaded, p50), c.series(peer, c.loaded, p50))
 	compare(fmt.Sprintf("%d connections, p99", c.loaded), c.series(wayEdge, c.loaded, p99), c.series(peer, c.loaded, p99))
+	// Differences of noisy figures: their medians are worth a ratio, round by round they are not.
 	direct := c.series(wayDirect, 1, p50)
-	compare("1 connection, p50 added to direct", c.series(wayEdge, 1, p50).minus(direct), c.series(peer, 1, p50).minus(direct))
+	edge, other := c.series(wayEdge, 1, p50).minus(direct), c.series(peer, 1, p50).minus(direct)
+	c.table.add(row{
+		name: fmt.Sprintf("%s %s, edge, 1 connection, p50 added to direct", c.kind[0], c.kind[1]), figure: edge.spread("µs"),
+		beside: peer + " " + other.spread("µs"), ratio: fmt.Sprintf("%.2f", edge.median()/other.median()),
+	})
 }
 
 // cost is what a process used a call under load, over all rounds: a process's CPU time is told in steps of 10 ms.

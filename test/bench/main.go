@@ -55,7 +55,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.IntVar(&o.rounds, "rounds", 7, "rounds of calls; each round calls every way in turn; 0: no calls")
-	flags.DurationVar(&o.round, "round", 400*time.Millisecond, "time of one cell of a round")
+	flags.DurationVar(&o.round, "round", 300*time.Millisecond, "time of one cell of a round")
 	flags.IntVar(&o.conns, "conns", 32, "connections of a loaded cell")
 	flags.IntVar(&o.tenants, "tenants", 1_000_000, "tenants in the edge's directory, beside the one that calls")
 	flags.IntVar(&o.goRounds, "go-rounds", 3, "rounds of the Go benchmarks; 0: none")

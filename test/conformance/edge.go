@@ -89,7 +89,7 @@ func newEdge(port int) (http.Handler, error) {
 // describe returns the suite's service as the edge needs to know it: the names of its methods, which of them are streams, and
 // where they are answered.
 func describe() (protoreflect.ServiceDescriptor, error) {
-	service := &descriptorpb.ServiceDescriptorProto{Name: proto.String("ConformanceService")}
+	service := &descriptorpb.ServiceDescriptorProto{Name: new("ConformanceService")}
 	for _, m := range []struct {
 		name           string
 		client, server bool
@@ -101,14 +101,14 @@ func describe() (protoreflect.ServiceDescriptor, error) {
 		proto.SetExtension(options, policyv1.E_Route, policyv1.Route_ROUTE_HOME)
 		proto.SetExtension(options, policyv1.E_Idempotency, policyv1.Idempotency_IDEMPOTENCY_KEYED)
 		service.Method = append(service.Method, &descriptorpb.MethodDescriptorProto{
-			Name: proto.String(m.name), InputType: proto.String(".google.protobuf.BytesValue"),
-			OutputType:      proto.String(".google.protobuf.BytesValue"),
-			ClientStreaming: proto.Bool(m.client), ServerStreaming: proto.Bool(m.server), Options: options,
+			Name: new(m.name), InputType: new(".google.protobuf.BytesValue"),
+			OutputType:      new(".google.protobuf.BytesValue"),
+			ClientStreaming: new(m.client), ServerStreaming: new(m.server), Options: options,
 		})
 	}
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("connectrpc/conformance/v1/routed.proto"), Package: proto.String("connectrpc.conformance.v1"),
-		Syntax: proto.String("proto3"), Dependency: []string{"google/protobuf/wrappers.proto"},
+		Name: new("connectrpc/conformance/v1/routed.proto"), Package: new("connectrpc.conformance.v1"),
+		Syntax: new("proto3"), Dependency: []string{"google/protobuf/wrappers.proto"},
 		Service: []*descriptorpb.ServiceDescriptorProto{service},
 	}, protoregistry.GlobalFiles)
 	if err != nil {

@@ -22,7 +22,7 @@ func startHome(ctx context.Context, reference string, request []byte) (port int,
 		stopFirst()
 		return 0, nil, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		stopFirst()
 		stopSecond()
@@ -42,7 +42,7 @@ func startHome(ctx context.Context, reference string, request []byte) (port int,
 		return 0, nil, errors.New("listening on no TCP address")
 	}
 	return address.Port, func() {
-		_ = listener.Close() //nolint:errcheck // the process ends
+		_ = listener.Close()
 		stopFirst()
 		stopSecond()
 	}, nil
@@ -50,7 +50,7 @@ func startHome(ctx context.Context, reference string, request []byte) (port int,
 
 // pass copies a connection to the server of its HTTP version, until either side ends it.
 func pass(ctx context.Context, conn net.Conn, first, second int) {
-	defer func() { _ = conn.Close() }() //nolint:errcheck // it has ended
+	defer func() { _ = conn.Close() }()
 	reader := bufio.NewReader(conn)
 	const preface = "PRI" // RFC 9113, section 3.4
 	begin, err := reader.Peek(len(preface))
@@ -68,11 +68,11 @@ func pass(ctx context.Context, conn net.Conn, first, second int) {
 	}
 	ended := make(chan struct{}, 2)
 	forward := func(to io.Writer, from io.Reader) {
-		_, _ = io.Copy(to, from) //nolint:errcheck // either side may end it
+		_, _ = io.Copy(to, from)
 		ended <- struct{}{}
 	}
 	go forward(server, reader)
 	go forward(conn, server)
 	<-ended
-	_ = server.Close() //nolint:errcheck // it has ended
+	_ = server.Close()
 }

@@ -83,7 +83,7 @@ func portOf(message []byte) (int, error) {
 // value counts.
 func startReference(ctx context.Context, path string, request []byte, httpVersion uint64) (port int, stop func(), err error) {
 	request = protowire.AppendVarint(protowire.AppendTag(slices.Clone(request), fieldHTTPVersion, protowire.VarintType), httpVersion)
-	command := exec.CommandContext(ctx, path) //nolint:gosec // the suite's own, by flag
+	command := exec.CommandContext(ctx, path)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.Stderr = os.Stderr
 	in, err := command.StdinPipe()
@@ -98,8 +98,8 @@ func startReference(ctx context.Context, path string, request []byte, httpVersio
 		return 0, nil, fmt.Errorf("starting the reference server: %w", err)
 	}
 	stop = func() {
-		_ = command.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may have ended
-		_ = command.Wait()                          //nolint:errcheck // it was told to end
+		_ = command.Process.Signal(syscall.SIGTERM)
+		_ = command.Wait()
 	}
 	if err := errors.Join(writeMessage(in, request), in.Close()); err != nil {
 		stop()

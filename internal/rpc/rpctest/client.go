@@ -82,7 +82,7 @@ type Failure struct {
 // Exchange sends a request and reads the answer; if it is an error it must have the shape of its protocol.
 func Exchange(t testing.TB, client *http.Client, r *http.Request) Failure {
 	t.Helper()
-	answer, err := client.Do(r)
+	answer, err := client.Do(r) //nolint:gosec // to the test's own server
 	if err != nil {
 		t.Fatalf("%s %s: %v", r.Method, r.URL.Path, err)
 	}
@@ -133,7 +133,10 @@ func (f *Failure) readConnect(t testing.TB, body []byte) {
 	var message struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
-		Details []struct{ Type, Value string }
+		Details []struct {
+			Type  string `json:"type"`
+			Value string `json:"value"`
+		} `json:"details"`
 	}
 	if err := json.Unmarshal(body, &message); err != nil {
 		t.Fatalf("not a Connect error: %q: %v", body, err)
@@ -143,7 +146,7 @@ func (f *Failure) readConnect(t testing.TB, body []byte) {
 	if err := code.UnmarshalText([]byte(message.Code)); err != nil {
 		t.Fatalf("code %q: %v", message.Code, err)
 	}
-	out.Code = int32(code) //nolint:gosec // 1 to 16
+	out.Code = int32(code)
 	for _, d := range message.Details {
 		value, err := base64.RawStdEncoding.DecodeString(d.Value)
 		if err != nil {
@@ -178,7 +181,7 @@ func (f *Failure) readTrailers(t testing.TB, h http.Header) {
 
 func (f *Failure) read(t testing.TB, message *status.Status) {
 	t.Helper()
-	f.Code, f.Message = connect.Code(message.GetCode()), message.GetMessage() //nolint:gosec // 1 to 16
+	f.Code, f.Message = connect.Code(uint32(message.GetCode())), message.GetMessage() //nolint:gosec // 1 to 16
 	for _, packed := range message.GetDetails() {
 		info, bad := &errdetails.ErrorInfo{}, &errdetails.BadRequest{}
 		switch {

@@ -262,7 +262,7 @@ func (k *Keys) Authenticate(_ context.Context, bearer string, c *call.Call) (cal
 	k.asked++
 	key, err := credential.Parse(bearer)
 	if err != nil {
-		return call.Principal{}, err //nolint:wrapcheck // a fault
+		return call.Principal{}, err
 	}
 	if _, ok := k.known[bearer]; !ok || key.Kind == call.TenantKey && key.Tenant != c.Tenant {
 		return call.Principal{}, fault.New(errorsv1.Reason_REASON_CREDENTIAL_INVALID, "the key is not known")

@@ -31,7 +31,7 @@ type Text = wrapperspb.StringValue
 
 // streamDescriptor is registered before any test runs: protovalidate walks the registry, and a registration meanwhile would
 // lock both out.
-var streamDescriptor = describeStreams()
+var streamDescriptor = describeStreams() //nolint:gochecknoglobals // immutable
 
 // StreamDescriptor returns the service's descriptor.
 func StreamDescriptor() protoreflect.ServiceDescriptor { return streamDescriptor }
@@ -42,26 +42,26 @@ func describeStreams() protoreflect.ServiceDescriptor {
 		proto.SetExtension(options, policyv1.E_Route, policyv1.Route_ROUTE_HOME)
 		proto.SetExtension(options, policyv1.E_Idempotency, policyv1.Idempotency_IDEMPOTENCY_READ)
 		return &descriptorpb.MethodDescriptorProto{
-			Name: proto.String(name), InputType: proto.String(".google.protobuf.StringValue"),
-			OutputType:      proto.String(".google.protobuf.StringValue"),
-			ClientStreaming: proto.Bool(client), ServerStreaming: proto.Bool(server), Options: options,
+			Name: new(name), InputType: new(".google.protobuf.StringValue"),
+			OutputType:      new(".google.protobuf.StringValue"),
+			ClientStreaming: new(client), ServerStreaming: new(server), Options: options,
 		}
 	}
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("domicile/rpctest/v1/stream.proto"), Package: proto.String("domicile.rpctest.v1"), Syntax: proto.String("proto3"),
+		Name: new("domicile/rpctest/v1/stream.proto"), Package: new("domicile.rpctest.v1"), Syntax: new("proto3"),
 		Dependency: []string{"google/protobuf/wrappers.proto"},
 		Service: []*descriptorpb.ServiceDescriptorProto{{
-			Name: proto.String("StreamService"),
+			Name: new("StreamService"),
 			Method: []*descriptorpb.MethodDescriptorProto{
 				method("Count", false, true), method("Join", true, false), method("Echo", true, true),
 			},
 		}},
 	}, protoregistry.GlobalFiles)
 	if err != nil {
-		panic(fmt.Sprintf("describing the stream service: %v", err)) //nolint:forbidigo // constant input
+		panic(fmt.Sprintf("describing the stream service: %v", err))
 	}
 	if err := protoregistry.GlobalFiles.RegisterFile(file); err != nil {
-		panic(fmt.Sprintf("registering the stream service: %v", err)) //nolint:forbidigo // once
+		panic(fmt.Sprintf("registering the stream service: %v", err))
 	}
 	return file.Services().Get(0)
 }
@@ -79,11 +79,11 @@ type StreamClient struct {
 // NewStreamClient returns a client of the service at a URL.
 func NewStreamClient(client connect.HTTPClient, url string, options ...connect.ClientOption) *StreamClient {
 	methods := StreamDescriptor().Methods()
-	make := func(name protoreflect.Name) *connect.Client[Text, Text] {
+	to := func(name protoreflect.Name) *connect.Client[Text, Text] {
 		return connect.NewClient[Text, Text](client, url+"/"+StreamService+"/"+string(name),
 			append([]connect.ClientOption{connect.WithSchema(methods.ByName(name))}, options...)...)
 	}
-	return &StreamClient{Count: make("Count"), Join: make("Join"), Echo: make("Echo")}
+	return &StreamClient{Count: to("Count"), Join: to("Join"), Echo: to("Echo")}
 }
 
 // Streams is the stream service. Gone is closed when a caller of Count "wait" went away.
@@ -106,7 +106,7 @@ func (s *Streams) Mount(options ...connect.HandlerOption) rpc.Mount {
 func (s *Streams) count(ctx context.Context, r *connect.Request[Text], stream *connect.ServerStream[Text]) error {
 	if r.Msg.GetValue() == "wait" {
 		if err := stream.Send(wrapperspb.String("1")); err != nil {
-			return err
+			return err //nolint:wrapcheck // as a handler of a product does
 		}
 		<-ctx.Done()
 		close(s.Gone)
@@ -121,7 +121,7 @@ func (s *Streams) count(ctx context.Context, r *connect.Request[Text], stream *c
 	stream.ResponseTrailer().Set("X-Counted", strconv.Itoa(n))
 	for i := range n {
 		if err := stream.Send(wrapperspb.String(strconv.Itoa(i + 1))); err != nil {
-			return err
+			return err //nolint:wrapcheck // as a handler of a product does
 		}
 	}
 	if fails {
@@ -151,12 +151,12 @@ func (*Streams) echo(_ context.Context, stream *connect.BidiStream[Text, Text]) 
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return err
+			return err //nolint:wrapcheck // as a handler of a product does
 		case message.GetValue() == "stop":
 			return fault.New(errorsv1.Reason_REASON_ETAG_MISMATCH, "stopped")
 		}
 		if err := stream.Send(message); err != nil {
-			return err
+			return err //nolint:wrapcheck // as a handler of a product does
 		}
 	}
 }

@@ -48,7 +48,7 @@ type group struct {
 func startCommitter(db *DB, s *space) *committer {
 	c := &committer{
 		db: db, space: s, bell: make(chan struct{}, 1), groups: make(chan *group, groupsInFlight), drained: make(chan struct{}),
-		eval: newEvaluator(db), number: firstGroup,
+		eval: newEvaluator(db),
 	}
 	go c.evaluateLoop()
 	go c.syncLoop()
@@ -144,7 +144,6 @@ func (c *committer) form(g *group) (ok bool) {
 		c.db.blow(fmt.Errorf("applying a group of commits: %w", err))
 		return false
 	}
-	c.db.unsynced.applied.Store(g.number)
 	return true
 }
 

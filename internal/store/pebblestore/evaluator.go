@@ -65,8 +65,6 @@ func (e *evaluator) evaluate(r *request) {
 	}
 	if r.token != "" {
 		digest, expires, _ := parseTokenRecord(r.tokenRecord)
-		e.open()
-		e.db.unsynced.mark(e.group.number, r.token)
 		r.err = e.put(r.token, r.tokenRecord, stored{present: true, header: header{expires: expires}, digest: digest})
 	}
 }
@@ -85,7 +83,7 @@ func (e *evaluator) checkToken(r *request) (done bool, err error) {
 	if r.token == "" {
 		return false, nil
 	}
-	known, err := e.lookup(r.token, &r.foreseen)
+	known, err := e.lookup(r.token)
 	if err != nil || !known.present || known.expired(e.now) {
 		return false, err
 	}
@@ -102,7 +100,7 @@ func (e *evaluator) checkConditions(r *request) error {
 		if op.cond == store.Always() {
 			continue
 		}
-		s, err := e.lookup(op.key, &op.foreseen)
+		s, err := e.lookup(op.key)
 		if err != nil {
 			return err
 		}
@@ -124,29 +122,17 @@ func (e *evaluator) checkConditions(r *request) error {
 }
 
 // lookup is what the group's batch, or else the engine, has under an engine key.
-func (e *evaluator) lookup(key string, f *foresight) (stored, error) {
+func (e *evaluator) lookup(key string) (stored, error) {
 	if s, ok := e.overlay[key]; ok {
 		return s, nil
 	}
-	if f.holds(e.db.unsynced, key) {
-		return f.stored, nil
-	}
 	e.scratch = append(e.scratch[:0], key...)
-	s, err := e.db.readStored(e.scratch)
-	if err != nil {
-		return stored{}, fmt.Errorf("reading an item for a condition: %w", err)
-	}
-	return s, nil
-}
-
-// readStored reads what the engine has under one of its keys, on disk or not.
-func (db *DB) readStored(key []byte) (stored, error) {
-	rec, closer, err := db.engine.Get(key)
+	rec, closer, err := e.db.engine.Get(e.scratch)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return stored{}, nil
 	}
 	if err != nil {
-		return stored{}, fmt.Errorf("engine: %w", err)
+		return stored{}, fmt.Errorf("reading an item for a condition: %w", err)
 	}
 	s := stored{present: true}
 	if key[0] == spaceToken {
@@ -154,7 +140,10 @@ func (db *DB) readStored(key []byte) (stored, error) {
 	} else {
 		s.header, _, err = parseHeader(rec)
 	}
-	return s, errors.Join(err, closer.Close())
+	if err := errors.Join(err, closer.Close()); err != nil {
+		return stored{}, fmt.Errorf("reading an item for a condition: %w", err)
+	}
+	return s, nil
 }
 
 // stage puts an operation into the group's batch.
@@ -221,7 +210,7 @@ func (e *evaluator) sweep(r *request) error {
 	removed := r.ops[:0]
 	for i := range r.ops {
 		op := &r.ops[i]
-		s, err := e.lookup(op.key, &op.foreseen)
+		s, err := e.lookup(op.key)
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,6 @@ type request struct {
 	// token is the engine key of the commit's token, if it has one; tokenRecord what is stored under it.
 	token       string
 	tokenRecord []byte
-	foreseen    foresight
 	// sweep removes, of the items of ops, those that are expired when the committer looks at them.
 	sweep bool
 
@@ -35,8 +34,6 @@ type encodedOp struct {
 	record []byte
 	header header
 	item   store.Key
-	// foreseen is what the caller read for cond.
-	foreseen foresight
 }
 
 // encodeCommit makes a request of a valid commit. Keys share one string, records one slice.

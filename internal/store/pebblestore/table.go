@@ -176,7 +176,6 @@ func (t *table) Commit(ctx context.Context, c store.Commit) error {
 		return err
 	}
 	r := encodeCommit(t, &c)
-	r.foresee(t.db)
 	if err := t.db.committer.submit(r); err != nil {
 		return err
 	}

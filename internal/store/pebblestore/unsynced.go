@@ -19,8 +19,6 @@ const slots = 1 << 14
 type unsynced struct {
 	seed  maphash.Seed
 	marks [slots]atomic.Uint64
-	// applied is the number of the last group that is visible in the engine; it begins with 1, before the first group.
-	applied atomic.Uint64
 	// synced is the number of the last group that is on disk, and with it all before it.
 	synced atomic.Uint64
 
@@ -29,14 +27,8 @@ type unsynced struct {
 }
 
 func newUnsynced() *unsynced {
-	u := &unsynced{seed: maphash.MakeSeed(), inFlight: make(map[uint64]chan struct{})}
-	u.applied.Store(firstGroup)
-	u.synced.Store(firstGroup)
-	return u
+	return &unsynced{seed: maphash.MakeSeed(), inFlight: make(map[uint64]chan struct{})}
 }
-
-// firstGroup stands for all that was on disk when the store was opened.
-const firstGroup = 1
 
 // begin registers a group before anything of it is marked.
 func (u *unsynced) begin(group uint64) {
@@ -49,9 +41,6 @@ func (u *unsynced) begin(group uint64) {
 func (u *unsynced) mark(group uint64, key string) {
 	u.slot(maphash.String(u.seed, key)).Store(group)
 }
-
-// marked is the last group that touched what has this key, or a later one.
-func (u *unsynced) marked(key string) uint64 { return u.slot(maphash.String(u.seed, key)).Load() }
 
 // end says that a group, and each before it, is on disk.
 func (u *unsynced) end(group uint64) {
