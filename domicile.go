@@ -19,8 +19,8 @@ import (
 type Runtime struct {
 	// Entities makes the repositories of the service's entities: entity.New[*profilev1.User](rt.Entities).
 	Entities *entity.Engine
-	// HandlerOptions go to the generated NewXServiceHandler. They are the platform's interceptors, codecs and limits; a
-	// handler made without them is refused by the guard's checks, not served unguarded.
+	// HandlerOptions go to the generated NewXServiceHandler. They are the platform's interceptors, codecs and limits. A service
+	// that is registered without them would answer without asking for a credential, so the platform refuses to start with it.
 	HandlerOptions []connect.HandlerOption
 }
 

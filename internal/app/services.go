@@ -32,12 +32,9 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 	}
 	var mounts []rpc.Mount
 	mount := func(s domicile.Service, rt domicile.Runtime) error {
-		path, handler, err := s.Register(rt)
-		if err != nil {
-			return fmt.Errorf("registering service %s: %w", s.Name, err)
-		}
-		mounts = append(mounts, rpc.Mount{Path: path, Handler: handler})
-		return nil
+		m, err := register(s, rt, p.services)
+		mounts = append(mounts, m)
+		return err
 	}
 	for _, s := range []domicile.Service{r.tenancy(p), r.operations(p)} {
 		if err := mount(s, platform); err != nil {

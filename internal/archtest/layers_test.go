@@ -159,8 +159,8 @@ func TestWhoKnowsWhat(t *testing.T) {
 	}
 }
 
-// A product's services import the root package, so that it must stay light: the generated code, Connect, protobuf and the
-// repository (docs/decisions/0002-root-package-imports-entity.md).
+// A product's services import the root package, so that it must stay light: the generated code, Connect, protobuf, the
+// typed error and the repository (docs/decisions/0002-root-package-imports-entity.md).
 func TestRootPackageIsLight(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {
@@ -170,10 +170,10 @@ func TestRootPackageIsLight(t *testing.T) {
 		for _, path := range p.Imports {
 			to, own := inModule(path)
 			switch {
-			case own && within(to, "entity", "gen/..."), isStandard(path),
+			case own && within(to, "entity", "gen/...", "internal/fault"), isStandard(path),
 				hasPathPrefix(path, "connectrpc.com/connect"), hasPathPrefix(path, "google.golang.org/protobuf"):
 			default:
-				t.Errorf("the root package imports %s; it may import gen, entity, Connect and protobuf only", path)
+				t.Errorf("the root package imports %s; it may import gen, entity, the typed error, Connect and protobuf only", path)
 			}
 		}
 	}

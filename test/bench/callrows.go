@@ -35,8 +35,9 @@ func (c comparison) samples(way string, conns int) []sample {
 }
 
 func (c comparison) series(way string, conns int, figure func(sample) float64) series {
-	var out series
-	for _, s := range c.samples(way, conns) {
+	samples := c.samples(way, conns)
+	out := make(series, 0, len(samples))
+	for _, s := range samples {
 		out = append(out, figure(s))
 	}
 	return out

@@ -84,14 +84,14 @@ func (w *writer) request(protocol, operation string) ([]byte, error) {
 				"lines": a.GetLines(), "locality": a.GetLocality(), "postalCode": a.GetPostalCode(), "country": a.GetCountry(),
 			},
 		})
-		return w.write("POST", "/v1/users", "application/json", name, body), err //nolint:wrapcheck // strings always marshal
+		return w.write("POST", "/v1/users", "application/json", name, body), err
 	case operation == operationGet:
 		body, err := proto.Marshal(&profilev1.GetUserRequest{Id: w.user()})
-		return w.write("POST", profilev1connect.ProfileServiceGetUserProcedure, "application/proto", "", body), err //nolint:wrapcheck // as above
+		return w.write("POST", profilev1connect.ProfileServiceGetUserProcedure, "application/proto", "", body), err
 	default:
 		name := w.serial.next()
 		body, err := proto.Marshal(&profilev1.CreateUserRequest{User: newUser(name)})
-		return w.write("POST", profilev1connect.ProfileServiceCreateUserProcedure, "application/proto", name, body), err //nolint:wrapcheck // as above
+		return w.write("POST", profilev1connect.ProfileServiceCreateUserProcedure, "application/proto", name, body), err
 	}
 }
 

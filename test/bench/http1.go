@@ -80,9 +80,9 @@ func readChunks(r *bufio.Reader) ([]byte, error) {
 		at := len(body)
 		body = append(body, make([]byte, n+2)...)
 		if _, err := io.ReadFull(r, body[at:]); err != nil {
-			return nil, err //nolint:wrapcheck // as above
+			return nil, err //nolint:wrapcheck // readAnswer says what was being done
 		}
-		body = body[:at+int(n)] //nolint:gosec // below 2^31
+		body = body[:at+int(n)]
 		if n == 0 {
 			return body, nil
 		}

@@ -109,12 +109,12 @@ func (w *grpcWorker) call(ctx context.Context) error {
 	header.Set("Domicile-Tenant", caller)
 	if w.operation == operationGet {
 		_, err := w.client.GetUser(ctx, &profilev1.GetUserRequest{Id: w.writer.user()})
-		return err //nolint:wrapcheck // a Connect error
+		return err
 	}
 	name := w.writer.serial.next()
 	header.Set("Idempotency-Key", name)
 	_, err := w.client.CreateUser(ctx, &profilev1.CreateUserRequest{User: newUser(name)})
-	return err //nolint:wrapcheck // a Connect error
+	return err
 }
 
 // Close implements io.Closer.

@@ -20,7 +20,7 @@ const (
 // profileVariable names the file, without ending, that a process writes its profiles to.
 const profileVariable = "DOMICILE_BENCH_PROFILE"
 
-var roles = map[string]func(args []string) int{
+var roles = map[string]func(args []string) int{ //nolint:gochecknoglobals // An immutable table.
 	roleDomicile: profiled(domicile),
 	roleProxy:    profiled(plainProxy),
 }
@@ -53,7 +53,7 @@ func profiled(role func([]string) int) func([]string) int {
 
 func startProfiles(path string) (stop func() error, err error) {
 	runtime.MemProfileRate = 64 << 10
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil { //nolint:gosec // As below.
 		return nil, fmt.Errorf("making the profiles' folder: %w", err)
 	}
 	cpu, err := os.Create(path + ".cpu") //nolint:gosec // The caller names the file.
