@@ -1,7 +1,11 @@
 package test
 
 import (
+	"bytes"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,6 +25,9 @@ func TestTenantLifecycle(t *testing.T) {
 	})
 	users := call{method: http.MethodGet, url: p.Endpoint("us-east-1") + "/v1/users", key: key}
 	made := do(t, call{method: http.MethodPost, url: users.url, key: key, body: newUser("ephemeral")}).mustBe(t, 200, "")
+	if len(lies(t, filepath.Join(p.Dir(), "eu-central-1", "store"), made.text("id"))) == 0 {
+		t.Error("the user's row is in no file: is it looked for in the right place?")
+	}
 	byHost := users
 	byHost.header = map[string]string{"Host": "api.EPHEMERAL.example:443"}
 	do(t, byHost).mustBe(t, 200, "")
@@ -44,6 +51,9 @@ func TestTenantLifecycle(t *testing.T) {
 	eventually(t, "home and standby have erased the tenant", func() bool {
 		return operator(http.MethodGet, "").mustBe(t, 200, "").text("eraseTime") != ""
 	})
+	if places := lies(t, filepath.Join(p.Dir(), "eu-central-1", "store"), made.text("id")); len(places) > 0 {
+		t.Errorf("an erased user's row is still in %v", places)
+	}
 	post("undelete").mustBe(t, 404, "NOT_FOUND")
 	do(t, call{method: http.MethodPost, url: p.OperationsEndpoint() + "/v1/tenants", key: p.OperatorKey(), body: map[string]any{
 		"id": "ephemeral", "home": "us-east-1", "standby": "none", "transit": "TRANSIT_STRICT", "projections": "PROJECTIONS_NONE",
@@ -70,4 +80,24 @@ func TestRestartGoesOn(t *testing.T) {
 	if after.text("id") != before.text("id") || after.text("etag") != before.text("etag") || after.header.Get("Idempotency-Replayed") != "true" {
 		t.Errorf("the repetition after the restart is %s", after.body)
 	}
+}
+
+// lies returns the files below a folder that hold a text.
+func lies(t *testing.T, dir, text string) []string {
+	t.Helper()
+	var places []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if bytes.Contains(data, []byte(text)) {
+			places = append(places, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return places
 }

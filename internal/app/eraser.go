@@ -18,7 +18,7 @@ import (
 )
 
 // eraser destroys a region's part of purged tenants: first the keys, so that nothing can be sealed or opened any more, then the
-// rows; then it says so in the directory. It is told by the follower, and finds what a crash left by reading the directory when it starts.
+// rows, then what the store's files still hold of both; then it says so in the directory. It is told by the follower, and finds what a crash left by reading the directory when it starts.
 type eraser struct {
 	region ident.RegionID
 	reader *directory.Reader
@@ -28,6 +28,10 @@ type eraser struct {
 	}
 	rows interface {
 		Purge(ctx context.Context, tenant ident.TenantID) error
+	}
+	// files removes deleted rows from the store's files.
+	files interface {
+		Scrub(ctx context.Context) error
 	}
 	clock  func() time.Time
 	logger *slog.Logger
@@ -138,6 +142,9 @@ func (e *eraser) erase(ctx context.Context, tenant ident.TenantID) error {
 	}
 	if err := errors.Join(e.keys.Purge(ctx, tenant), e.rows.Purge(ctx, tenant)); err != nil {
 		return err
+	}
+	if err := e.files.Scrub(ctx); err != nil {
+		return fmt.Errorf("removing tenant %s from the store's files: %w", tenant, err)
 	}
 	_, err = e.writer.Write(ctx, func(ctx context.Context, v directory.View) (*directoryv1.Record, error) {
 		if there, err := v.Erasure(ctx, tenant); err != nil || there != nil {

@@ -143,7 +143,8 @@ func (r *region) openData(cfg Config, courier *seal.InProcess) error {
 	if err != nil {
 		return fmt.Errorf("opening the repositories of %s: %w", r.id, err)
 	}
-	r.eraser.reader, r.eraser.writer, r.eraser.keys, r.eraser.rows = r.directory.Reader, r.writer, r.keys, r.entities
+	r.eraser.reader, r.eraser.writer = r.directory.Reader, r.writer
+	r.eraser.keys, r.eraser.rows, r.eraser.files = r.keys, r.entities, r.db
 	return nil
 }
 

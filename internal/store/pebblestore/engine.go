@@ -19,6 +19,7 @@ func openEngine(cfg *Config, lock *pebble.Lock, space *space, fuse *fuse) (*pebb
 		FS:                          markerFS{vfs.OnDiskFull(cfg.FS, space.release)},
 		Lock:                        lock,
 		FormatMajorVersion:          pebble.FormatNewest,
+		Cleaner:                     cleaner{},
 		MemTableSize:                uint64(cfg.MemTableBytes), //nolint:gosec // Never negative.
 		MemTableStopWritesThreshold: 3,
 		CacheSize:                   max(cfg.MemoryBytes, 1),
