@@ -242,7 +242,8 @@ func TestUnknownHostFlood(t *testing.T) {
 
 // flood asks for n hosts on one connection, without waiting for an answer before the next question.
 func flood(t *testing.T, port, first, n int) {
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		t.Error(err)
 		return
@@ -259,7 +260,7 @@ func flood(t *testing.T, port, first, n int) {
 	defer asking.Wait()
 	in := bufio.NewReader(conn)
 	for range n {
-		resp, err := http.ReadResponse(in, nil)
+		resp, err := http.ReadResponse(in, nil) //nolint:bodyclose // The body is read to its end, which is all that its Close would do.
 		if err != nil {
 			t.Errorf("an answer to a flood: %v", err)
 			_ = conn.Close() // Ends the asking, too.

@@ -28,7 +28,7 @@ import (
 // raw sends bytes to a region and returns the answer to them.
 func raw(t *testing.T, endpoint, request string) answer {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(endpoint, "http://"))
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(endpoint, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestSlowCallOutlivesItsTenant(t *testing.T) {
 		body := `{"givenName":"S","familyName":"L","email":"slow@example.com","locale":"de"}`
 		conns := map[string]net.Conn{}
 		for _, region := range []string{"eu-central-1", "us-east-1"} {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(p.Endpoint(region), "http://"))
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.Endpoint(region), "http://"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -414,7 +414,7 @@ func TestNothingOfACallerIsLogged(t *testing.T) {
 // parse reads an answer; a request that net/http refuses by itself gets one without a reason.
 func parse(t *testing.T, got []byte) answer {
 	t.Helper()
-	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(got)), nil)
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(got)), nil) //nolint:bodyclose // It is a part of got.
 	if err != nil {
 		t.Fatalf("%v: %.200q", err, got)
 	}

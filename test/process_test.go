@@ -48,7 +48,7 @@ func freeBase(t *testing.T) int {
 		base := first + (os.Getpid()+int(runs.Add(1)))%((last-first)/run)*run
 		free := true
 		for port := base; port < base+run && free; port++ {
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:"+strconv.Itoa(port))
 			if free = err == nil; free {
 				_ = l.Close()
 			}

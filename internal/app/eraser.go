@@ -18,7 +18,8 @@ import (
 )
 
 // eraser destroys a region's part of purged tenants: first the keys, so that nothing can be sealed or opened any more, then the
-// rows, then what the store's files still hold of both; then it says so in the directory. It is told by the follower, and finds what a crash left by reading the directory when it starts.
+// rows, then what the store's files still hold of both; then it says so in the directory. It is told by the follower, and finds
+// what a crash left by reading the directory when it starts.
 type eraser struct {
 	region ident.RegionID
 	reader *directory.Reader

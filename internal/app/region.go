@@ -176,9 +176,10 @@ func (r *region) ensureKey(topo *topology.Topology) func(context.Context, ident.
 func (r *region) withoutStandby(ctx context.Context, tenant ident.TenantID, unreachable error) error {
 	inUse, err := r.keys.InUse(ctx, tenant)
 	if err != nil || inUse {
-		return err //nolint:wrapcheck // The repository says what the key is for.
+		return err
 	}
-	f := fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, unreachable, "the tenant's standby, which is to hold its key before the first write, does not answer")
+	f := fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, unreachable,
+		"the tenant's standby, which is to hold its key before the first write, does not answer")
 	f.RetryAfter = edge.DefaultRetryAfter
 	return f
 }

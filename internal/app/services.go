@@ -51,8 +51,8 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 
 func (r *region) handlerOptions(p *Platform, replayer idempotency.Replayer) ([]connect.HandlerOption, error) {
 	options, err := rpc.HandlerOptions(rpc.Config{
-		Authenticator: authenticator{credentials: r.directory.Credentials, region: r.index, index: r.directory.Index}, Replayer: replayer, Logger: r.logger, Clock: p.cfg.Clock,
-		Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
+		Authenticator: authenticator{credentials: r.directory.Credentials, region: r.index, index: r.directory.Index},
+		Replayer:      replayer, Logger: r.logger, Clock: p.cfg.Clock, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the handlers' options: %w", err)

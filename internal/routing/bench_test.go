@@ -26,7 +26,7 @@ func randomTenant(random *rand.Rand) routing.Tenant {
 	homes := []topology.Index{frankfurt, virginia, singapore, saoPaulo}
 	return routing.Tenant{
 		Home: homes[random.IntN(len(homes))], Standby: topology.NoRegion,
-		Transit: forward + uint8(random.IntN(2)), State: active, Epoch: 1, //nolint:gosec // 0 or 1.
+		Transit: forward + uint8(random.IntN(2)), State: active, Epoch: 1,
 	}
 }
 
@@ -35,7 +35,7 @@ func randomCalls(random *rand.Rand) []routing.Input {
 	calls := make([]routing.Input, 1<<12)
 	for i := range calls {
 		calls[i] = routing.Input{
-			Known: true, Route: routeHome + policyv1.Route(random.IntN(3)), Edge: topology.Index(random.IntN(6)), //nolint:gosec // Small.
+			Known: true, Route: routeHome + policyv1.Route(random.IntN(3)), Edge: topology.Index(random.IntN(6)),
 			Strict: random.IntN(8) == 0, Health: routing.Health{Draining: set(oregon)},
 		}
 	}
@@ -44,7 +44,7 @@ func randomCalls(random *rand.Rand) []routing.Input {
 
 // BenchmarkDecide is the decision alone, the tenant's record at hand.
 func BenchmarkDecide(b *testing.B) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // A workload, no secret.
+	random := rand.New(rand.NewPCG(1, 2))
 	d, calls := topology.Default(), randomCalls(random)
 	for i := range calls {
 		calls[i].Tenant = randomTenant(random)
@@ -65,7 +65,7 @@ func BenchmarkDecide(b *testing.B) {
 // takes 100 to 200 ns on a small machine. Where few tenants make most calls, as is usual, it is that of the code. The id was
 // just read from the request, so that it is in a cache.
 func BenchmarkDecideOverMillion(b *testing.B) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // A workload, no secret.
+	random := rand.New(rand.NewPCG(1, 2))
 	d, calls := topology.Default(), randomCalls(random)
 	index := directory.NewIndex(directory.IndexConfig{Topology: d})
 	fill(index, d, random)
@@ -103,7 +103,7 @@ func fill(index *directory.Index, d *topology.Topology, random *rand.Rand) {
 		for i := from; i < from+batch; i++ {
 			tenant := randomTenant(random)
 			records = append(records, &directoryv1.Record{
-				Writer: string(d.ID(d.Control())), Wseq: uint64(i + 1), //nolint:gosec // Not negative.
+				Writer: string(d.ID(d.Control())), Wseq: uint64(i + 1),
 				Subject: &directoryv1.Record_Tenant{Tenant: &tenancyv1.Tenant{
 					Id: fmt.Sprintf(idFormat, i), Home: string(d.ID(tenant.Home)), Standby: "none",
 					Transit: tenancyv1.Transit(tenant.Transit), Projections: tenancyv1.Projections_PROJECTIONS_EVERYWHERE,
@@ -128,7 +128,7 @@ func BenchmarkRouteOfProcedure(b *testing.B) {
 	}
 }
 
-func TestDecideDoesNotAllocate(t *testing.T) { // Not parallel: it counts allocations.
+func TestDecideDoesNotAllocate(t *testing.T) { //nolint:paralleltest // It counts allocations.
 	d := topology.Default()
 	m, err := routing.NewMethods(platformServices()...)
 	if err != nil {

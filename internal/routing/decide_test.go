@@ -2,6 +2,8 @@ package routing_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -215,12 +217,7 @@ func explained(d routing.Decision) string {
 }
 
 func contains(all []errorsv1.Reason, one errorsv1.Reason) bool {
-	for _, reason := range all {
-		if reason == one {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(all, one)
 }
 
 // Every home, standby, policy, state, route and edge of the default topology, strict and not, with every single region and a
@@ -228,12 +225,14 @@ func contains(all []errorsv1.Reason, one errorsv1.Reason) bool {
 func TestEveryCombination(t *testing.T) {
 	t.Parallel()
 	d := topology.Default()
-	healths := []routing.Health{{}, {Dead: ^uint32(0)}, {Draining: ^uint32(0)}, {Dead: set(frankfurt, dublin), Draining: set(virginia, frankfurt)}}
+	healths := make([]routing.Health, 0, 4+2*d.Len())
+	healths = append(healths, routing.Health{}, routing.Health{Dead: ^uint32(0)}, routing.Health{Draining: ^uint32(0)},
+		routing.Health{Dead: set(frankfurt, dublin), Draining: set(virginia, frankfurt)})
 	for i := range d.Regions() {
 		healths = append(healths,
-			routing.Health{Dead: set(topology.Index(i))}, routing.Health{Draining: set(topology.Index(i))}) //nolint:gosec // Six regions.
+			routing.Health{Dead: set(topology.Index(i))}, routing.Health{Draining: set(topology.Index(i))})
 	}
-	regions := append(d.Regions(), 6, 31, topology.NoRegion) //nolint:gocritic // A new slice is meant: regions that there are and are not.
+	regions := append(d.Regions(), 6, 31, topology.NoRegion)
 	count, byAction := 0, map[routing.Action]int{}
 	each := func(in routing.Input) {
 		got := routing.Decide(d, in)
@@ -284,7 +283,7 @@ func TestRandomTopologies(t *testing.T) {
 			if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
 				return topology.Index(rapid.Uint8().Draw(t, "any"))
 			}
-			return topology.Index(rapid.IntRange(0, d.Len()-1).Draw(t, "region")) //nolint:gosec // Less than 32.
+			return topology.Index(rapid.IntRange(0, d.Len()-1).Draw(t, "region"))
 		})
 		for range 50 {
 			in := routing.Input{
@@ -311,15 +310,16 @@ func randomTopology(t *rapid.T) *topology.Topology {
 	count := rapid.IntRange(1, topology.MaxRegions).Draw(t, "regions")
 	control := rapid.IntRange(0, count-1).Draw(t, "control")
 	laws := rapid.SliceOfN(rapid.IntRange(0, 5), count, count).Draw(t, "laws")
-	text := "regions:\n"
+	var text strings.Builder
+	_, _ = text.WriteString("regions:\n")
 	for i, law := range laws {
 		roles := "home"
 		if i == control {
 			roles += ", control"
 		}
-		text += fmt.Sprintf("  - {id: r-%d, jurisdiction: L%d, roles: [%s], port: %d}\n", i, law, roles, 10000+20*i)
+		_, _ = fmt.Fprintf(&text, "  - {id: r-%d, jurisdiction: L%d, roles: [%s], port: %d}\n", i, law, roles, 10000+20*i)
 	}
-	d, err := topology.Parse("random", []byte(text))
+	d, err := topology.Parse("random", []byte(text.String()))
 	if err != nil {
 		t.Fatal(err)
 	}

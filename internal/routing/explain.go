@@ -152,9 +152,9 @@ func (d Decision) edgeWords(passed bool) string {
 	case !active(&d.in):
 		return "the call carries no tenant's data through " + d.place(d.in.Edge)
 	case d.topology.SameJurisdiction(d.in.Edge, d.in.Tenant.Home):
-		return fmt.Sprintf("%s is in the tenant's jurisdiction", d.place(d.in.Edge))
+		return d.place(d.in.Edge) + " is in the tenant's jurisdiction"
 	default:
-		return fmt.Sprintf("%s is outside the tenant's jurisdiction: it relays, and neither stores nor logs what it relays", d.place(d.in.Edge))
+		return d.place(d.in.Edge) + " is outside the tenant's jurisdiction: it relays, and neither stores nor logs what it relays"
 	}
 }
 

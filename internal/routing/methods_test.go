@@ -136,10 +136,10 @@ func service(t *testing.T, pkg, name string, methods map[string]policyv1.Route) 
 	t.Helper()
 	message := "." + strings.TrimPrefix(pkg+".", ".") + "Empty"
 	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String(name + ".proto"), Package: proto.String(pkg), Syntax: proto.String("proto3"),
+		Name: new(name + ".proto"), Package: new(pkg), Syntax: new("proto3"),
 		Dependency:  []string{"domicile/policy/v1/policy.proto"},
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Empty")}},
-		Service:     []*descriptorpb.ServiceDescriptorProto{{Name: proto.String(name)}},
+		MessageType: []*descriptorpb.DescriptorProto{{Name: new("Empty")}},
+		Service:     []*descriptorpb.ServiceDescriptorProto{{Name: new(name)}},
 	}
 	for method, route := range methods {
 		options := &descriptorpb.MethodOptions{}
@@ -147,7 +147,7 @@ func service(t *testing.T, pkg, name string, methods map[string]policyv1.Route) 
 			proto.SetExtension(options, policyv1.E_Route, route)
 		}
 		file.Service[0].Method = append(file.Service[0].Method, &descriptorpb.MethodDescriptorProto{
-			Name: proto.String(method), InputType: proto.String(message), OutputType: proto.String(message), Options: options,
+			Name: new(method), InputType: new(message), OutputType: new(message), Options: options,
 		})
 	}
 	built, err := protodesc.NewFile(file, protoregistry.GlobalFiles)

@@ -52,7 +52,7 @@ func (c *checker) node(region int, field string) *yaml.Node {
 
 func (c *checker) line(region int, field string) int { return c.node(region, field).Line }
 
-func (c *checker) add(region int, field, advice, format string, args ...any) {
+func (c *checker) addf(region int, field, advice, format string, args ...any) {
 	c.doc.add(regionPath(region, field), c.node(region, field), fmt.Sprintf(format, args...), advice)
 }
 
@@ -68,10 +68,10 @@ func (c *checker) checkIDs() {
 		first, taken := c.byID[region.GetId()]
 		switch {
 		case taken:
-			c.add(i, "id", "give each region an id of its own",
+			c.addf(i, "id", "give each region an id of its own",
 				"two regions have the id %s; the first is in line %d", region.GetId(), c.line(first, "id"))
 		case region.GetId() == noStandby:
-			c.add(i, "id", "choose another id", `a region cannot be called %q, which is how a tenant says that it has no standby`, noStandby)
+			c.addf(i, "id", "choose another id", `a region cannot be called %q, which is how a tenant says that it has no standby`, noStandby)
 		default:
 			c.byID[region.GetId()] = i
 		}
@@ -93,7 +93,7 @@ func (c *checker) checkPair(home int) {
 		return
 	}
 	if c.known(home, "roles") && !c.has(home, topologyv1.Role_ROLE_HOME) {
-		c.add(home, "standby", "add home to its roles, or take its standby and witness away",
+		c.addf(home, "standby", "add home to its roles, or take its standby and witness away",
 			"a region that is no home has a standby")
 	}
 	c.checkStandby(home, standby)
@@ -102,7 +102,7 @@ func (c *checker) checkPair(home int) {
 
 func (c *checker) checkLoneWitness(home int, witness string) {
 	if witness != "" && !c.doc.isBroken(regionPath(home, "standby")) {
-		c.add(home, "witness", "add the standby, or take the witness away",
+		c.addf(home, "witness", "add the standby, or take the witness away",
 			"a witness without a standby has nothing to vote on")
 	}
 }
@@ -113,15 +113,15 @@ func (c *checker) checkStandby(home int, id string) {
 	case !found:
 		c.addUnknownRegion(home, "standby", id)
 	case at == home:
-		c.add(home, "standby", "name another region of the jurisdiction, or leave the standby out",
+		c.addf(home, "standby", "name another region of the jurisdiction, or leave the standby out",
 			"a region cannot be its own standby")
 	case c.known(home, "jurisdiction") && c.known(at, "jurisdiction") &&
 		c.regions[home].GetJurisdiction() != c.regions[at].GetJurisdiction():
-		c.add(home, "standby", "name a region of "+c.regions[home].GetJurisdiction()+", or leave the standby out",
+		c.addf(home, "standby", "name a region of "+c.regions[home].GetJurisdiction()+", or leave the standby out",
 			"the standby %s is in another jurisdiction: %s, not %s", id,
 			c.regions[at].GetJurisdiction(), c.regions[home].GetJurisdiction())
 	case c.known(at, "roles") && !c.has(at, topologyv1.Role_ROLE_STANDBY):
-		c.add(home, "standby", fmt.Sprintf("add standby to the roles in line %d, or name another region", c.line(at, "roles")),
+		c.addf(home, "standby", fmt.Sprintf("add standby to the roles in line %d, or name another region", c.line(at, "roles")),
 			"%s does not have the role standby", id)
 	}
 }
@@ -133,11 +133,11 @@ func (c *checker) checkWitness(home int, standby, witness string) {
 	switch {
 	case c.doc.isBroken(path):
 	case witness == "":
-		c.add(home, "standby", "add a witness: "+strings.TrimPrefix(advice, "name "), "a standby without a witness")
+		c.addf(home, "standby", "add a witness: "+strings.TrimPrefix(advice, "name "), "a standby without a witness")
 	case witness == standby:
-		c.add(home, "witness", advice, "the witness is the standby itself")
+		c.addf(home, "witness", advice, "the witness is the standby itself")
 	case witness == c.regions[home].GetId() && c.known(home, "id"):
-		c.add(home, "witness", advice, "the witness is the home itself")
+		c.addf(home, "witness", advice, "the witness is the home itself")
 	case !found:
 		c.addUnknownRegion(home, "witness", witness)
 	}
@@ -152,7 +152,7 @@ func (c *checker) addUnknownRegion(region int, field, id string) {
 		}
 		ids = append(ids, c.regions[i].GetId())
 	}
-	c.add(region, field, "name one of "+strings.Join(ids, ", ")+", or add a region with that id",
+	c.addf(region, field, "name one of "+strings.Join(ids, ", ")+", or add a region with that id",
 		"there is no region %.40q", id)
 }
 
@@ -162,9 +162,9 @@ func (c *checker) checkCoordinates(region int) {
 	switch {
 	case (latitude == nil) == (longitude == nil):
 	case latitude == nil:
-		c.add(region, "longitude", "add the latitude; without both, no caller is sent here for being near", "a longitude without a latitude")
+		c.addf(region, "longitude", "add the latitude; without both, no caller is sent here for being near", "a longitude without a latitude")
 	default:
-		c.add(region, "latitude", "add the longitude; without both, no caller is sent here for being near", "a latitude without a longitude")
+		c.addf(region, "latitude", "add the longitude; without both, no caller is sent here for being near", "a latitude without a longitude")
 	}
 }
 
@@ -186,7 +186,7 @@ func (c *checker) checkHomes() {
 			continue
 		}
 		homes[law] = true // Once is enough.
-		c.add(i, "jurisdiction", "add home to the roles of one of its regions, or put the region into a jurisdiction that has a home",
+		c.addf(i, "jurisdiction", "add home to the roles of one of its regions, or put the region into a jurisdiction that has a home",
 			"the jurisdiction %s has no home", law)
 	}
 }
@@ -205,7 +205,7 @@ func (c *checker) checkControl() {
 		case first < 0:
 			first = i
 		default:
-			c.add(i, fmt.Sprintf("roles[%d]", at), "leave control to one region, which writes tenants, keys and plans",
+			c.addf(i, fmt.Sprintf("roles[%d]", at), "leave control to one region, which writes tenants, keys and plans",
 				"a second region has the role control; the first is in line %d", c.line(first, "roles"))
 		}
 	}

@@ -172,8 +172,9 @@ func TestEachRefusal(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var got []string
-			for _, p := range topology.Check("f.yaml", []byte(test.file)) {
+			problems := topology.Check("f.yaml", []byte(test.file))
+			got := make([]string, 0, len(problems))
+			for _, p := range problems {
 				got = append(got, fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Message))
 				if p.Advice == "" || p.File != "f.yaml" || p.String() != fmt.Sprintf("f.yaml:%d:%d: %s (%s)", p.Line, p.Column, p.Message, p.Advice) {
 					t.Errorf("problem without advice or file: %q", p)
@@ -208,7 +209,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	if !errors.As(err, &refused) {
 		t.Fatalf("error %T: %v", err, err)
 	}
-	var got []string
+	got := make([]string, 0, len(refused.Problems))
 	for _, p := range refused.Problems {
 		got = append(got, fmt.Sprintf("%d:%d", p.Line, p.Column))
 	}

@@ -23,7 +23,7 @@ func newNearestTable(t *Topology) nearestTable {
 			}
 			distance := greatCircle(float64(from.latitude), float64(from.longitude), region.GetLatitude(), region.GetLongitude())
 			if distance < shortest {
-				shortest, table[at] = distance, Index(i) //nolint:gosec // Less than MaxRegions.
+				shortest, table[at] = distance, Index(i)
 			}
 		}
 	}

@@ -84,7 +84,7 @@ func TestNearestWithoutCoordinates(t *testing.T) {
 	}
 }
 
-func TestReadsDoNotAllocate(t *testing.T) { // Not parallel: it counts allocations.
+func TestReadsDoNotAllocate(t *testing.T) { //nolint:paralleltest // It counts allocations.
 	d := topology.Default()
 	var sum int
 	if n := testing.AllocsPerRun(100, func() {

@@ -26,7 +26,7 @@ func (c *checker) checkPorts() {
 		}
 		port := int(region.GetPort())
 		if port+OperationsOffset > maxPort {
-			c.add(i, "port", fmt.Sprintf("choose one up to %d, e.g. %d", maxPort-OperationsOffset, GlobalPort+1+i),
+			c.addf(i, "port", fmt.Sprintf("choose one up to %d, e.g. %d", maxPort-OperationsOffset, GlobalPort+1+i),
 				"port %d leaves no room for the region's operations port, which is %d above it", port, OperationsOffset)
 			continue
 		}
@@ -36,7 +36,7 @@ func (c *checker) checkPorts() {
 				c.line(i, "port"), OperationsOffset)},
 		}
 		if other, ok := clash(claims, mine); ok {
-			c.add(i, "port", fmt.Sprintf("give each region a port of its own, e.g. %d", freePort(claims)), "%s", other)
+			c.addf(i, "port", fmt.Sprintf("give each region a port of its own, e.g. %d", freePort(claims)), "%s", other)
 			continue
 		}
 		claims = append(claims, mine...)
@@ -85,7 +85,7 @@ func (c *checker) checkEndpoints() {
 		}
 		host, wrong := endpointHost(endpoint)
 		if wrong != "" {
-			c.add(i, "endpoint", "write scheme and host, with a port if need be, e.g. https://eu-central-1.api.example.com", "endpoint: %s", wrong)
+			c.addf(i, "endpoint", "write scheme and host, with a port if need be, e.g. https://eu-central-1.api.example.com", "endpoint: %s", wrong)
 			continue
 		}
 		other, taken := first[host]
@@ -93,10 +93,10 @@ func (c *checker) checkEndpoints() {
 		case !taken:
 			first[host] = i
 		case region.GetEndpoint() != "":
-			c.add(i, "endpoint", "give each region an endpoint of its own", "two regions have one endpoint; the first is in line %d",
+			c.addf(i, "endpoint", "give each region an endpoint of its own", "two regions have one endpoint; the first is in line %d",
 				c.line(other, "endpoint"))
 		case c.regions[other].GetEndpoint() != "":
-			c.add(other, "endpoint", "give each region an endpoint of its own",
+			c.addf(other, "endpoint", "give each region an endpoint of its own",
 				"the endpoint is that of the region in line %d, which is reached at its port", c.line(i, "port"))
 		default: // Both follow their ports: checkPorts has reported it.
 		}

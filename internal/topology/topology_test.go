@@ -35,7 +35,7 @@ func TestDefaultIsTheTableOfTheDesign(t *testing.T) {
 		{"sa-east-1", "São Paulo", "BR", []topologyv1.Role{home}, "", "", 8086},
 	}
 	d := topology.Default()
-	var got []row
+	got := make([]row, 0, d.Len())
 	for _, i := range d.Regions() {
 		r := d.Region(i)
 		got = append(got, row{
