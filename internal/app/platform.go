@@ -20,6 +20,7 @@ import (
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
 	"github.com/domicile-api/domicile/internal/seal"
+	"github.com/domicile-api/domicile/internal/store/tracestore"
 )
 
 // closeTimeout bounds how long accepted mutations may take to get their outcome when the process stops.
@@ -74,6 +75,9 @@ func (p *Platform) start(ctx, loops context.Context) error {
 			return err
 		}
 		p.regions = append(p.regions, r)
+		if r.regional != nil && p.tracing.Provider != nil {
+			r.regional = tracestore.New(r.regional, p.tracing.Provider, regionalTable)
+		}
 	}
 	if err := p.openRegions(ctx); err != nil {
 		return err
