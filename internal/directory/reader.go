@@ -90,12 +90,6 @@ func (r *Reader) ListTenants(ctx context.Context, q TenantQuery) (TenantPage, er
 	return page, eachState(ctx, r.cfg.Table, r.cfg.Control, kindTenant, from, keep)
 }
 
-// APIKey returns an API key as the control region wrote it, also a revoked one; nil if there is none.
-func (r *Reader) APIKey(ctx context.Context, tenant ident.TenantID, keyID string) (*tenancyv1.ApiKey, error) {
-	record, err := getState(ctx, r.cfg.Table, r.cfg.Control, kindAPIKey, string(tenant), keyID)
-	return record.GetApiKey().GetKey(), err
-}
-
 // ListAPIKeys returns all keys of a tenant in the order of their ids, revoked by whichever region revoked them.
 func (r *Reader) ListAPIKeys(ctx context.Context, tenant ident.TenantID) ([]*tenancyv1.ApiKey, error) {
 	var keys []*tenancyv1.ApiKey

@@ -92,7 +92,9 @@ func (s *service) RevokeOwnApiKey(ctx context.Context, req *tenancyv1.RevokeOwnA
 		if there, err := v.Revocation(ctx, tenant, req.GetId()); err != nil || there != nil {
 			return nil, &tenancyv1.RevokeOwnApiKeyResponse{}, err
 		}
-		if key, err := s.cfg.Reader.APIKey(ctx, tenant, req.GetId()); err != nil || key == nil {
+		// Asked of what proves keys, not of the table: of an item that comes from the control region, the log's record may be here
+		// before the state that it makes.
+		if _, known, err := s.cfg.Resolver.KeyVerifier(ctx, tenant, req.GetId()); err != nil || !known {
 			return nil, nil, orNotFound(err, "key")
 		}
 		record := &directoryv1.Record{Subject: &directoryv1.Record_Revocation{Revocation: &directoryv1.Revocation{

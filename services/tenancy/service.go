@@ -30,6 +30,7 @@ type Directory interface {
 type Resolver interface {
 	ResolveTenant(ctx context.Context, id ident.TenantID) (routing.Tenant, bool, error)
 	ResolveHost(ctx context.Context, host string) (ident.TenantID, routing.Tenant, bool, error)
+	KeyVerifier(ctx context.Context, tenant ident.TenantID, keyID string) (directory.Verifier, bool, error)
 }
 
 // Config is what the service of one region works with.
