@@ -32,8 +32,10 @@ func New(inner store.Store, provider trace.TracerProvider, table string) *Store 
 
 // begin starts a span; end it with the call's error.
 func (s *Store) begin(ctx context.Context, name string, attrs ...attribute.KeyValue) (context.Context, func(error)) {
-	ctx, span := s.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(append(attrs, s.table)...))
-	return ctx, func(err error) {
+	attrs = append(attrs, s.table)
+	ctx, span := s.tracer.Start( //nolint:spancheck // The function that is returned ends it.
+		ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
+	return ctx, func(err error) { //nolint:spancheck // See above.
 		if err != nil {
 			span.SetStatus(codes.Error, "") // The text may say more than a trace may hold.
 		}

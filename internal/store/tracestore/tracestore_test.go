@@ -60,8 +60,9 @@ func TestSpansContinueTheTrace(t *testing.T) {
 		t.Fatal("a query of no partition is answered")
 	}
 	call.End()
-	var names []string
-	for _, span := range recorder.Ended() {
+	ended := recorder.Ended()
+	names := make([]string, 0, len(ended))
+	for _, span := range ended {
 		names = append(names, span.Name()+" "+span.Status().Code.String())
 		if span.Name() != "call" && span.Parent().SpanID() != call.SpanContext().SpanID() {
 			t.Errorf("%s is not a child of the call", span.Name())
