@@ -8,6 +8,7 @@ import (
 	"github.com/domicile-api/domicile/internal/call"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -113,7 +114,7 @@ func (b *batch) appendOps(ctx context.Context, m *mutation, v ident.Version) err
 		b.ops = append(b.ops, op)
 	}
 	b.ops = append(b.ops, store.Op{Kind: store.Put, If: store.Absent(), Item: store.Item{
-		Key:     outboxKey(m.tenant, m.lane, v.Seq),
+		Key:     keyspace.Outbox(m.tenant, m.lane, v.Seq),
 		Version: v,
 		Tag:     store.Tag{Tenant: m.tenant, Class: store.ClassGlobal, Jurisdiction: m.jurisdiction},
 		Value:   m.outbox,

@@ -1,16 +1,19 @@
 package entity
 
-import "github.com/domicile-api/domicile/internal/ident"
+import (
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
+)
 
 // What the tests outside of the package need of its inside: the stored layout, and what waits.
 var (
-	CounterKey = counterKey
-	EntityKey  = entityKey
-	OutboxKey  = outboxKey
-	LookupKey  = lookupKey
-	LaneOf     = laneOf
+	CounterKey = keyspace.Counter
+	EntityKey  = keyspace.Entity
+	OutboxKey  = keyspace.Outbox
+	LookupKey  = keyspace.Lookup
+	LaneOf     = keyspace.LaneOf
 	EtagOf     = etagOf
-	Partitions = partitions
+	Partitions = keyspace.Partitions
 )
 
 // Waiting is how many mutations of a lane have no outcome yet.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -76,7 +77,7 @@ func list[M, E proto.Message](
 			return nil, "", err
 		}
 		found = append(found, m)
-		last = strings.TrimPrefix(item.Key.Sort, entityPrefix)
+		last = strings.TrimPrefix(item.Key.Sort, keyspace.EntityPrefix)
 	}
 	if _, more, err := merged.next(ctx); err != nil || !more {
 		return found, "", err
@@ -107,9 +108,9 @@ func newMerge(s store.Store, tenant ident.TenantID, idPrefix, after string, size
 	// The share of a lane is binomial: size/8 and two standard deviations more hold nearly always.
 	share := size / ident.Lanes
 	m := &merge{store: s, chunk: min(share+share/2+4, size+1, store.MaxPage)}
-	from, to := entityRange(idPrefix, after)
+	from, to := keyspace.EntitiesOf(idPrefix, after)
 	for lane := range m.cursors {
-		m.cursors[lane] = cursor{partition: lanePartition(tenant, ident.Lane(lane)), from: from, to: to, more: true}
+		m.cursors[lane] = cursor{partition: keyspace.Lane(tenant, ident.Lane(lane)), from: from, to: to, more: true}
 	}
 	return m
 }

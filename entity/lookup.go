@@ -14,6 +14,7 @@ import (
 
 	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/seal"
 	"github.com/domicile-api/domicile/internal/store"
@@ -74,7 +75,7 @@ func (e *Engine) lookupOps(tenant ident.TenantID, s *shape, id string, had, has 
 	var ops []store.Op
 	for _, l := range had {
 		if !contains(has, l) {
-			ops = append(ops, store.Op{Kind: store.Delete, Item: store.Item{Key: lookupKey(tenant, s.prefix, l)}})
+			ops = append(ops, store.Op{Kind: store.Delete, Item: store.Item{Key: keyspace.Lookup(tenant, s.prefix, l)}})
 		}
 	}
 	for _, l := range has {
@@ -87,7 +88,7 @@ func (e *Engine) lookupOps(tenant ident.TenantID, s *shape, id string, had, has 
 		}
 		class := residency.Effective(s.lookupByNumber(l.GetField()))
 		ops = append(ops, store.Op{Kind: store.Put, If: store.Absent(), Item: store.Item{
-			Key: lookupKey(tenant, s.prefix, l),
+			Key: keyspace.Lookup(tenant, s.prefix, l),
 			Tag: store.Tag{
 				Tenant: tenant, Jurisdiction: e.cfg.Jurisdiction,
 				Class: min(store.Class(class), store.ClassPII), //nolint:gosec // the classes are 1 to 4
@@ -131,7 +132,7 @@ func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, err
 		return none, fmt.Errorf("hashing the value: %w", err)
 	}
 	entry := &storagev1.Lookup{Field: int32(fd.Number()), Hash: hash}
-	item, err := r.engine.cfg.Store.Get(ctx, lookupKey(c.Tenant, r.prefix, entry))
+	item, err := r.engine.cfg.Store.Get(ctx, keyspace.Lookup(c.Tenant, r.prefix, entry))
 	if errors.Is(err, store.ErrNotFound) {
 		return none, notFound()
 	}

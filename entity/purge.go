@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -12,7 +13,7 @@ import (
 // before, so that a straggling call can seal nothing new. Cut short, it is finished by running it again; so are rows that a
 // straggler wrote behind it.
 func (e *Engine) Purge(ctx context.Context, tenant ident.TenantID) error {
-	for _, partition := range partitions(tenant) {
+	for _, partition := range keyspace.Partitions(tenant) {
 		if err := e.purgePartition(ctx, partition); err != nil {
 			return fmt.Errorf("purging a tenant: %w", err)
 		}

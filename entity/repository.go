@@ -12,6 +12,7 @@ import (
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/store"
 )
@@ -78,7 +79,7 @@ func (r *Repository[E]) public(stored *row) E {
 
 // item reads the item of an entity, or NOT_FOUND.
 func (e *Engine) item(ctx context.Context, tenant ident.TenantID, id string) (store.Item, error) {
-	item, err := e.cfg.Store.Get(ctx, entityKey(tenant, id))
+	item, err := e.cfg.Store.Get(ctx, keyspace.Entity(tenant, id))
 	if errors.Is(err, store.ErrNotFound) {
 		return store.Item{}, notFound()
 	}

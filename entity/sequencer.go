@@ -13,6 +13,7 @@ import (
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -60,7 +61,7 @@ func (s *sequencer) readCounter(ctx context.Context) error {
 	if s.known {
 		return nil
 	}
-	item, err := s.all.store.Get(ctx, counterKey(s.id.tenant, s.id.lane))
+	item, err := s.all.store.Get(ctx, keyspace.Counter(s.id.tenant, s.id.lane))
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		s.counter, s.known = ident.Version{}, true
@@ -236,7 +237,7 @@ func (s *sequencer) counterOp() store.Op {
 		condition = store.Absent()
 	}
 	return store.Op{Kind: store.Put, If: condition, Item: store.Item{
-		Key: counterKey(s.id.tenant, s.id.lane),
+		Key: keyspace.Counter(s.id.tenant, s.id.lane),
 		Tag: store.Tag{Tenant: s.id.tenant, Class: store.ClassGlobal, Jurisdiction: s.all.jurisdiction},
 	}}
 }

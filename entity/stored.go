@@ -14,6 +14,7 @@ import (
 	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/seal"
 	"github.com/domicile-api/domicile/internal/store"
@@ -80,7 +81,7 @@ func (e *Engine) open(ctx context.Context, s *shape, typ protoreflect.MessageTyp
 		}
 		return r, nil
 	}
-	id := strings.TrimPrefix(item.Key.Sort, entityPrefix)
+	id := strings.TrimPrefix(item.Key.Sort, keyspace.EntityPrefix)
 	plain, err := e.cfg.Sealer.Open(ctx, seal.Bind{Tenant: tenant, Type: s.name, ID: id}, stored.GetSealed())
 	if err != nil {
 		return nil, fmt.Errorf("opening the entity: %w", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/idempotency"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/store"
 )
@@ -189,7 +190,7 @@ func (e *Engine) prepare(
 		return nil, err
 	}
 	m := &mutation{
-		tenant: c.Tenant, jurisdiction: e.cfg.Jurisdiction, lane: laneOf(id), epoch: c.Epoch,
+		tenant: c.Tenant, jurisdiction: e.cfg.Jurisdiction, lane: keyspace.LaneOf(id), epoch: c.Epoch,
 		span: trace.SpanContextFromContext(ctx), done: make(chan struct{}),
 	}
 	record := &storagev1.OutboxRecord{Entity: s.name, Id: id, Deleted: deleted}
@@ -224,7 +225,7 @@ func (e *Engine) prepare(
 func (e *Engine) entityOp(
 	ctx context.Context, s *shape, tenant ident.TenantID, id string, had []*storagev1.Lookup, after proto.Message, deleted bool,
 ) (store.Op, []*storagev1.Lookup, error) {
-	key := entityKey(tenant, id)
+	key := keyspace.Entity(tenant, id)
 	if deleted {
 		return store.Op{Kind: store.Delete, Item: store.Item{Key: key}}, nil, nil
 	}

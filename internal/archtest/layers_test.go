@@ -22,7 +22,7 @@ var layers = []layer{
 	}, "the words and promises that everything else is written in; they know nobody"},
 	{"domain", []string{
 		"entity", "internal/topology", "internal/directory", "internal/routing", "internal/residency/...", "internal/replication",
-		"internal/consistency", "internal/idempotency", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
+		"internal/consistency", "internal/idempotency", "internal/keyspace", "internal/crdt", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
 		"internal/failover", "internal/audit", "internal/credential", "internal/routeheader",
 		"internal/store/storetest", "internal/queue/queuetest", "internal/seal/sealtest",
 	}, "what Domicile decides, testable without a network, a protocol or an engine"},

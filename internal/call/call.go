@@ -50,6 +50,10 @@ type Call struct {
 	Committed *Write
 	// Replayed says that the answer is the stored answer of an earlier call.
 	Replayed bool
+	// Seen is how far the streams are that the answer shows; the token of the answer covers it, and Committed.
+	Seen ident.Positions
+	// NotHere says that the region's replica cannot answer after all: the edge takes the call home, whatever was answered.
+	NotHere bool
 }
 
 // Operation is a mutation that an idempotency key names.

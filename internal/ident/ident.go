@@ -43,3 +43,35 @@ func (v Version) Compare(w Version) int {
 		return 1
 	}
 }
+
+// Positions are how far a tenant's streams were seen: what a consistency token says.
+type Positions struct {
+	// Epoch is the ownership that Lanes were numbered under.
+	Epoch Epoch
+	// Lanes are the last sequence numbers of the home's lanes.
+	Lanes [Lanes]Seq
+	// Origins are the last sequence numbers of multi-primary streams, by the region that wrote them.
+	Origins map[RegionID]Seq
+}
+
+// Raise makes a lane's position at least v.
+func (p *Positions) Raise(lane Lane, v Version) {
+	switch {
+	case v.Epoch > p.Epoch:
+		p.Epoch, p.Lanes = v.Epoch, [Lanes]Seq{}
+		p.Lanes[lane] = v.Seq
+	case v.Epoch == p.Epoch:
+		p.Lanes[lane] = max(p.Lanes[lane], v.Seq)
+	}
+}
+
+// RaiseOrigin makes the position of a multi-primary stream at least seq.
+func (p *Positions) RaiseOrigin(origin RegionID, seq Seq) {
+	if seq <= p.Origins[origin] {
+		return
+	}
+	if p.Origins == nil {
+		p.Origins = make(map[RegionID]Seq)
+	}
+	p.Origins[origin] = seq
+}

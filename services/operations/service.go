@@ -42,13 +42,17 @@ func Service(cfg Config) domicile.Service {
 	return domicile.Service{
 		Name: "operations",
 		Register: func(rt domicile.Runtime) (string, http.Handler, error) {
-			path, handler := operationsv1connect.NewOperationsServiceHandler(&service{cfg}, rt.HandlerOptions...)
+			path, handler := operationsv1connect.NewOperationsServiceHandler(&service{cfg: cfg}, rt.HandlerOptions...)
 			return path, handler, nil
 		},
 	}
 }
 
-type service struct{ cfg Config }
+type service struct {
+	operationsv1connect.UnimplementedOperationsServiceHandler
+
+	cfg Config
+}
 
 // ExplainRoute decides as the edge would, and answers the rules in words.
 func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRouteRequest) (*operationsv1.ExplainRouteResponse, error) {

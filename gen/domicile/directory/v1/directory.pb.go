@@ -9,7 +9,7 @@
 package directoryv1
 
 import (
-	_ "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+	v11 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	v1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -215,7 +215,9 @@ type RegionKeys struct {
 	// The region's id.
 	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
 	// The keys that verify route headers of this origin, newest first.
-	RouteKeys     []*RouteKey `protobuf:"bytes,2,rep,name=route_keys,json=routeKeys,proto3" json:"route_keys,omitempty"`
+	RouteKeys []*RouteKey `protobuf:"bytes,2,rep,name=route_keys,json=routeKeys,proto3" json:"route_keys,omitempty"`
+	// The public half of the key that other regions wrap secrets for this region with.
+	WrappingKey   []byte `protobuf:"bytes,3,opt,name=wrapping_key,json=wrappingKey,proto3" json:"wrapping_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +266,316 @@ func (x *RegionKeys) GetRouteKeys() []*RouteKey {
 	return nil
 }
 
+func (x *RegionKeys) GetWrappingKey() []byte {
+	if x != nil {
+		return x.WrappingKey
+	}
+	return nil
+}
+
+// The key that consistency tokens are authenticated with, written by the control region. It is a secret of the platform, so it is
+// here only in copies that one region each can open.
+type TokenKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key's id, from 1.
+	Id uint32 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The copies.
+	Copies []*TokenKeyCopy `protobuf:"bytes,2,rep,name=copies,proto3" json:"copies,omitempty"`
+	// When the key was made.
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// When tokens under it stop being accepted; absent while it is the newest.
+	RetireTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=retire_time,json=retireTime,proto3" json:"retire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenKey) Reset() {
+	*x = TokenKey{}
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenKey) ProtoMessage() {}
+
+func (x *TokenKey) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenKey.ProtoReflect.Descriptor instead.
+func (*TokenKey) Descriptor() ([]byte, []int) {
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TokenKey) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *TokenKey) GetCopies() []*TokenKeyCopy {
+	if x != nil {
+		return x.Copies
+	}
+	return nil
+}
+
+func (x *TokenKey) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *TokenKey) GetRetireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RetireTime
+	}
+	return nil
+}
+
+// A token key as one region may open it.
+type TokenKeyCopy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The region's id.
+	Region string `protobuf:"bytes,1,opt,name=region,proto3" json:"region,omitempty"`
+	// The key, encrypted for the region.
+	Wrapped       []byte `protobuf:"bytes,2,opt,name=wrapped,proto3" json:"wrapped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenKeyCopy) Reset() {
+	*x = TokenKeyCopy{}
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenKeyCopy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenKeyCopy) ProtoMessage() {}
+
+func (x *TokenKeyCopy) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenKeyCopy.ProtoReflect.Descriptor instead.
+func (*TokenKeyCopy) Descriptor() ([]byte, []int) {
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TokenKeyCopy) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *TokenKeyCopy) GetWrapped() []byte {
+	if x != nil {
+		return x.Wrapped
+	}
+	return nil
+}
+
+// The classes of all fields that a release's entities have, so that a region of another release can check what it is sent.
+type ClassTable struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the messages, deterministically serialized.
+	Fingerprint []byte `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// The message types that entities reach, by name.
+	Messages      []*ClassifiedMessage `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClassTable) Reset() {
+	*x = ClassTable{}
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClassTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClassTable) ProtoMessage() {}
+
+func (x *ClassTable) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClassTable.ProtoReflect.Descriptor instead.
+func (*ClassTable) Descriptor() ([]byte, []int) {
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ClassTable) GetFingerprint() []byte {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return nil
+}
+
+func (x *ClassTable) GetMessages() []*ClassifiedMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// The fields of a message type.
+type ClassifiedMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The full name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The fields, by number.
+	Fields        []*ClassifiedField `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClassifiedMessage) Reset() {
+	*x = ClassifiedMessage{}
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClassifiedMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClassifiedMessage) ProtoMessage() {}
+
+func (x *ClassifiedMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClassifiedMessage.ProtoReflect.Descriptor instead.
+func (*ClassifiedMessage) Descriptor() ([]byte, []int) {
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ClassifiedMessage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClassifiedMessage) GetFields() []*ClassifiedField {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+// The class of a field.
+type ClassifiedField struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The field's number.
+	Number int32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Its class.
+	Class v11.DataClass `protobuf:"varint,2,opt,name=class,proto3,enum=domicile.policy.v1.DataClass" json:"class,omitempty"`
+	// The full name of its values' message type when their fields have classes of their own.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClassifiedField) Reset() {
+	*x = ClassifiedField{}
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClassifiedField) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClassifiedField) ProtoMessage() {}
+
+func (x *ClassifiedField) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClassifiedField.ProtoReflect.Descriptor instead.
+func (*ClassifiedField) Descriptor() ([]byte, []int) {
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ClassifiedField) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ClassifiedField) GetClass() v11.DataClass {
+	if x != nil {
+		return x.Class
+	}
+	return v11.DataClass(0)
+}
+
+func (x *ClassifiedField) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // A key that verifies route headers.
 type RouteKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -277,7 +589,7 @@ type RouteKey struct {
 
 func (x *RouteKey) Reset() {
 	*x = RouteKey{}
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[4]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -289,7 +601,7 @@ func (x *RouteKey) String() string {
 func (*RouteKey) ProtoMessage() {}
 
 func (x *RouteKey) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[4]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -302,7 +614,7 @@ func (x *RouteKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteKey.ProtoReflect.Descriptor instead.
 func (*RouteKey) Descriptor() ([]byte, []int) {
-	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{4}
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RouteKey) GetId() string {
@@ -334,7 +646,7 @@ type Erasure struct {
 
 func (x *Erasure) Reset() {
 	*x = Erasure{}
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[5]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +658,7 @@ func (x *Erasure) String() string {
 func (*Erasure) ProtoMessage() {}
 
 func (x *Erasure) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[5]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,7 +671,7 @@ func (x *Erasure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Erasure.ProtoReflect.Descriptor instead.
 func (*Erasure) Descriptor() ([]byte, []int) {
-	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{5}
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Erasure) GetTenant() string {
@@ -398,7 +710,7 @@ type Repetition struct {
 
 func (x *Repetition) Reset() {
 	*x = Repetition{}
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[6]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +722,7 @@ func (x *Repetition) String() string {
 func (*Repetition) ProtoMessage() {}
 
 func (x *Repetition) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[6]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +735,7 @@ func (x *Repetition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repetition.ProtoReflect.Descriptor instead.
 func (*Repetition) Descriptor() ([]byte, []int) {
-	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{6}
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Repetition) GetKeyHash() []byte {
@@ -466,6 +778,8 @@ type Record struct {
 	//	*Record_Revocation
 	//	*Record_RegionKeys
 	//	*Record_Erasure
+	//	*Record_TokenKey
+	//	*Record_ClassTable
 	Subject isRecord_Subject `protobuf_oneof:"subject"`
 	// The repetition that this record answers, when the call had an idempotency key.
 	Repetition    *Repetition `protobuf:"bytes,20,opt,name=repetition,proto3" json:"repetition,omitempty"`
@@ -475,7 +789,7 @@ type Record struct {
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[7]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +801,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[7]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +814,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{7}
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Record) GetWriter() string {
@@ -585,6 +899,24 @@ func (x *Record) GetErasure() *Erasure {
 	return nil
 }
 
+func (x *Record) GetTokenKey() *TokenKey {
+	if x != nil {
+		if x, ok := x.Subject.(*Record_TokenKey); ok {
+			return x.TokenKey
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetClassTable() *ClassTable {
+	if x != nil {
+		if x, ok := x.Subject.(*Record_ClassTable); ok {
+			return x.ClassTable
+		}
+	}
+	return nil
+}
+
 func (x *Record) GetRepetition() *Repetition {
 	if x != nil {
 		return x.Repetition
@@ -626,6 +958,16 @@ type Record_Erasure struct {
 	Erasure *Erasure `protobuf:"bytes,15,opt,name=erasure,proto3,oneof"`
 }
 
+type Record_TokenKey struct {
+	// A key for consistency tokens.
+	TokenKey *TokenKey `protobuf:"bytes,16,opt,name=token_key,json=tokenKey,proto3,oneof"`
+}
+
+type Record_ClassTable struct {
+	// A release's class table.
+	ClassTable *ClassTable `protobuf:"bytes,17,opt,name=class_table,json=classTable,proto3,oneof"`
+}
+
 func (*Record_Tenant) isRecord_Subject() {}
 
 func (*Record_ApiKey) isRecord_Subject() {}
@@ -637,6 +979,10 @@ func (*Record_Revocation) isRecord_Subject() {}
 func (*Record_RegionKeys) isRecord_Subject() {}
 
 func (*Record_Erasure) isRecord_Subject() {}
+
+func (*Record_TokenKey) isRecord_Subject() {}
+
+func (*Record_ClassTable) isRecord_Subject() {}
 
 // How far a writer's log is told by a snapshot.
 type Position struct {
@@ -651,7 +997,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[8]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +1009,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[8]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +1022,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{8}
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Position) GetWriter() string {
@@ -706,7 +1052,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[9]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +1064,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_directory_v1_directory_proto_msgTypes[9]
+	mi := &file_domicile_directory_v1_directory_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +1077,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{9}
+	return file_domicile_directory_v1_directory_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Snapshot) GetPositions() []*Position {
@@ -766,12 +1112,34 @@ const file_domicile_directory_v1_directory_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06tenant\x12\x1b\n" +
 	"\x06key_id\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\x05keyId\x12A\n" +
 	"\vrevoke_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\n" +
-	"revokeTime\"p\n" +
+	"revokeTime\"\x99\x01\n" +
 	"\n" +
 	"RegionKeys\x12\x1c\n" +
 	"\x06region\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06region\x12D\n" +
 	"\n" +
-	"route_keys\x18\x02 \x03(\v2\x1f.domicile.directory.v1.RouteKeyB\x04\x88\xf8#\x01R\trouteKeys\"E\n" +
+	"route_keys\x18\x02 \x03(\v2\x1f.domicile.directory.v1.RouteKeyB\x04\x88\xf8#\x01R\trouteKeys\x12'\n" +
+	"\fwrapping_key\x18\x03 \x01(\fB\x04\x88\xf8#\x01R\vwrappingKey\"\xe9\x01\n" +
+	"\bTokenKey\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\rB\x04\x88\xf8#\x01R\x02id\x12A\n" +
+	"\x06copies\x18\x02 \x03(\v2#.domicile.directory.v1.TokenKeyCopyB\x04\x88\xf8#\x01R\x06copies\x12A\n" +
+	"\vcreate_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\n" +
+	"createTime\x12A\n" +
+	"\vretire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\n" +
+	"retireTime\"L\n" +
+	"\fTokenKeyCopy\x12\x1c\n" +
+	"\x06region\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06region\x12\x1e\n" +
+	"\awrapped\x18\x02 \x01(\fB\x04\x88\xf8#\x01R\awrapped\"\x80\x01\n" +
+	"\n" +
+	"ClassTable\x12&\n" +
+	"\vfingerprint\x18\x01 \x01(\fB\x04\x88\xf8#\x01R\vfingerprint\x12J\n" +
+	"\bmessages\x18\x02 \x03(\v2(.domicile.directory.v1.ClassifiedMessageB\x04\x88\xf8#\x01R\bmessages\"s\n" +
+	"\x11ClassifiedMessage\x12\x18\n" +
+	"\x04name\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x04name\x12D\n" +
+	"\x06fields\x18\x02 \x03(\v2&.domicile.directory.v1.ClassifiedFieldB\x04\x88\xf8#\x01R\x06fields\"\x8a\x01\n" +
+	"\x0fClassifiedField\x12\x1c\n" +
+	"\x06number\x18\x01 \x01(\x05B\x04\x88\xf8#\x01R\x06number\x129\n" +
+	"\x05class\x18\x02 \x01(\x0e2\x1d.domicile.policy.v1.DataClassB\x04\x88\xf8#\x01R\x05class\x12\x1e\n" +
+	"\amessage\x18\x03 \x01(\tB\x04\x88\xf8#\x01R\amessage\"E\n" +
 	"\bRouteKey\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x02id\x12#\n" +
 	"\n" +
@@ -785,7 +1153,7 @@ const file_domicile_directory_v1_directory_proto_rawDesc = "" +
 	"Repetition\x12\x1f\n" +
 	"\bkey_hash\x18\x01 \x01(\fB\x04\x88\xf8#\x01R\akeyHash\x12'\n" +
 	"\frequest_hash\x18\x02 \x01(\fB\x04\x88\xf8#\x01R\vrequestHash\x12\x1c\n" +
-	"\x06answer\x18\x03 \x01(\fB\x04\x88\xf8#\x01R\x06answer\"\x8a\x05\n" +
+	"\x06answer\x18\x03 \x01(\fB\x04\x88\xf8#\x01R\x06answer\"\x9c\x06\n" +
 	"\x06Record\x12\x1c\n" +
 	"\x06writer\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06writer\x12\x18\n" +
 	"\x04wseq\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x04wseq\x12?\n" +
@@ -800,7 +1168,10 @@ const file_domicile_directory_v1_directory_proto_rawDesc = "" +
 	"revocation\x12J\n" +
 	"\vregion_keys\x18\x0e \x01(\v2!.domicile.directory.v1.RegionKeysB\x04\x88\xf8#\x01H\x00R\n" +
 	"regionKeys\x12@\n" +
-	"\aerasure\x18\x0f \x01(\v2\x1e.domicile.directory.v1.ErasureB\x04\x88\xf8#\x01H\x00R\aerasure\x12G\n" +
+	"\aerasure\x18\x0f \x01(\v2\x1e.domicile.directory.v1.ErasureB\x04\x88\xf8#\x01H\x00R\aerasure\x12D\n" +
+	"\ttoken_key\x18\x10 \x01(\v2\x1f.domicile.directory.v1.TokenKeyB\x04\x88\xf8#\x01H\x00R\btokenKey\x12J\n" +
+	"\vclass_table\x18\x11 \x01(\v2!.domicile.directory.v1.ClassTableB\x04\x88\xf8#\x01H\x00R\n" +
+	"classTable\x12G\n" +
 	"\n" +
 	"repetition\x18\x14 \x01(\v2!.domicile.directory.v1.RepetitionB\x04\x88\xf8#\x01R\n" +
 	"repetitionB\t\n" +
@@ -824,43 +1195,57 @@ func file_domicile_directory_v1_directory_proto_rawDescGZIP() []byte {
 	return file_domicile_directory_v1_directory_proto_rawDescData
 }
 
-var file_domicile_directory_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_domicile_directory_v1_directory_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_domicile_directory_v1_directory_proto_goTypes = []any{
 	(*ApiKeyVerifier)(nil),        // 0: domicile.directory.v1.ApiKeyVerifier
 	(*OperatorKeyVerifier)(nil),   // 1: domicile.directory.v1.OperatorKeyVerifier
 	(*Revocation)(nil),            // 2: domicile.directory.v1.Revocation
 	(*RegionKeys)(nil),            // 3: domicile.directory.v1.RegionKeys
-	(*RouteKey)(nil),              // 4: domicile.directory.v1.RouteKey
-	(*Erasure)(nil),               // 5: domicile.directory.v1.Erasure
-	(*Repetition)(nil),            // 6: domicile.directory.v1.Repetition
-	(*Record)(nil),                // 7: domicile.directory.v1.Record
-	(*Position)(nil),              // 8: domicile.directory.v1.Position
-	(*Snapshot)(nil),              // 9: domicile.directory.v1.Snapshot
-	(*v1.ApiKey)(nil),             // 10: domicile.tenancy.v1.ApiKey
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*v1.Tenant)(nil),             // 12: domicile.tenancy.v1.Tenant
+	(*TokenKey)(nil),              // 4: domicile.directory.v1.TokenKey
+	(*TokenKeyCopy)(nil),          // 5: domicile.directory.v1.TokenKeyCopy
+	(*ClassTable)(nil),            // 6: domicile.directory.v1.ClassTable
+	(*ClassifiedMessage)(nil),     // 7: domicile.directory.v1.ClassifiedMessage
+	(*ClassifiedField)(nil),       // 8: domicile.directory.v1.ClassifiedField
+	(*RouteKey)(nil),              // 9: domicile.directory.v1.RouteKey
+	(*Erasure)(nil),               // 10: domicile.directory.v1.Erasure
+	(*Repetition)(nil),            // 11: domicile.directory.v1.Repetition
+	(*Record)(nil),                // 12: domicile.directory.v1.Record
+	(*Position)(nil),              // 13: domicile.directory.v1.Position
+	(*Snapshot)(nil),              // 14: domicile.directory.v1.Snapshot
+	(*v1.ApiKey)(nil),             // 15: domicile.tenancy.v1.ApiKey
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(v11.DataClass)(0),            // 17: domicile.policy.v1.DataClass
+	(*v1.Tenant)(nil),             // 18: domicile.tenancy.v1.Tenant
 }
 var file_domicile_directory_v1_directory_proto_depIdxs = []int32{
-	10, // 0: domicile.directory.v1.ApiKeyVerifier.key:type_name -> domicile.tenancy.v1.ApiKey
-	11, // 1: domicile.directory.v1.OperatorKeyVerifier.create_time:type_name -> google.protobuf.Timestamp
-	11, // 2: domicile.directory.v1.Revocation.revoke_time:type_name -> google.protobuf.Timestamp
-	4,  // 3: domicile.directory.v1.RegionKeys.route_keys:type_name -> domicile.directory.v1.RouteKey
-	11, // 4: domicile.directory.v1.Erasure.erase_time:type_name -> google.protobuf.Timestamp
-	11, // 5: domicile.directory.v1.Record.write_time:type_name -> google.protobuf.Timestamp
-	12, // 6: domicile.directory.v1.Record.tenant:type_name -> domicile.tenancy.v1.Tenant
-	0,  // 7: domicile.directory.v1.Record.api_key:type_name -> domicile.directory.v1.ApiKeyVerifier
-	1,  // 8: domicile.directory.v1.Record.operator_key:type_name -> domicile.directory.v1.OperatorKeyVerifier
-	2,  // 9: domicile.directory.v1.Record.revocation:type_name -> domicile.directory.v1.Revocation
-	3,  // 10: domicile.directory.v1.Record.region_keys:type_name -> domicile.directory.v1.RegionKeys
-	5,  // 11: domicile.directory.v1.Record.erasure:type_name -> domicile.directory.v1.Erasure
-	6,  // 12: domicile.directory.v1.Record.repetition:type_name -> domicile.directory.v1.Repetition
-	8,  // 13: domicile.directory.v1.Snapshot.positions:type_name -> domicile.directory.v1.Position
-	7,  // 14: domicile.directory.v1.Snapshot.records:type_name -> domicile.directory.v1.Record
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	15, // 0: domicile.directory.v1.ApiKeyVerifier.key:type_name -> domicile.tenancy.v1.ApiKey
+	16, // 1: domicile.directory.v1.OperatorKeyVerifier.create_time:type_name -> google.protobuf.Timestamp
+	16, // 2: domicile.directory.v1.Revocation.revoke_time:type_name -> google.protobuf.Timestamp
+	9,  // 3: domicile.directory.v1.RegionKeys.route_keys:type_name -> domicile.directory.v1.RouteKey
+	5,  // 4: domicile.directory.v1.TokenKey.copies:type_name -> domicile.directory.v1.TokenKeyCopy
+	16, // 5: domicile.directory.v1.TokenKey.create_time:type_name -> google.protobuf.Timestamp
+	16, // 6: domicile.directory.v1.TokenKey.retire_time:type_name -> google.protobuf.Timestamp
+	7,  // 7: domicile.directory.v1.ClassTable.messages:type_name -> domicile.directory.v1.ClassifiedMessage
+	8,  // 8: domicile.directory.v1.ClassifiedMessage.fields:type_name -> domicile.directory.v1.ClassifiedField
+	17, // 9: domicile.directory.v1.ClassifiedField.class:type_name -> domicile.policy.v1.DataClass
+	16, // 10: domicile.directory.v1.Erasure.erase_time:type_name -> google.protobuf.Timestamp
+	16, // 11: domicile.directory.v1.Record.write_time:type_name -> google.protobuf.Timestamp
+	18, // 12: domicile.directory.v1.Record.tenant:type_name -> domicile.tenancy.v1.Tenant
+	0,  // 13: domicile.directory.v1.Record.api_key:type_name -> domicile.directory.v1.ApiKeyVerifier
+	1,  // 14: domicile.directory.v1.Record.operator_key:type_name -> domicile.directory.v1.OperatorKeyVerifier
+	2,  // 15: domicile.directory.v1.Record.revocation:type_name -> domicile.directory.v1.Revocation
+	3,  // 16: domicile.directory.v1.Record.region_keys:type_name -> domicile.directory.v1.RegionKeys
+	10, // 17: domicile.directory.v1.Record.erasure:type_name -> domicile.directory.v1.Erasure
+	4,  // 18: domicile.directory.v1.Record.token_key:type_name -> domicile.directory.v1.TokenKey
+	6,  // 19: domicile.directory.v1.Record.class_table:type_name -> domicile.directory.v1.ClassTable
+	11, // 20: domicile.directory.v1.Record.repetition:type_name -> domicile.directory.v1.Repetition
+	13, // 21: domicile.directory.v1.Snapshot.positions:type_name -> domicile.directory.v1.Position
+	12, // 22: domicile.directory.v1.Snapshot.records:type_name -> domicile.directory.v1.Record
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_domicile_directory_v1_directory_proto_init() }
@@ -868,13 +1253,15 @@ func file_domicile_directory_v1_directory_proto_init() {
 	if File_domicile_directory_v1_directory_proto != nil {
 		return
 	}
-	file_domicile_directory_v1_directory_proto_msgTypes[7].OneofWrappers = []any{
+	file_domicile_directory_v1_directory_proto_msgTypes[12].OneofWrappers = []any{
 		(*Record_Tenant)(nil),
 		(*Record_ApiKey)(nil),
 		(*Record_OperatorKey)(nil),
 		(*Record_Revocation)(nil),
 		(*Record_RegionKeys)(nil),
 		(*Record_Erasure)(nil),
+		(*Record_TokenKey)(nil),
+		(*Record_ClassTable)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -882,7 +1269,7 @@ func file_domicile_directory_v1_directory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_directory_v1_directory_proto_rawDesc), len(file_domicile_directory_v1_directory_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

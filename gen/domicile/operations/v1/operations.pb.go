@@ -402,7 +402,7 @@ var File_domicile_operations_v1_operations_proto protoreflect.FileDescriptor
 
 const file_domicile_operations_v1_operations_proto_rawDesc = "" +
 	"\n" +
-	"'domicile/operations/v1/operations.proto\x12\x16domicile.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\x1a#domicile/topology/v1/topology.proto\"c\n" +
+	"'domicile/operations/v1/operations.proto\x12\x16domicile.operations.v1\x1a\x1bbuf/validate/validate.proto\x1a!domicile/operations/v1/sync.proto\x1a\x1fdomicile/policy/v1/policy.proto\x1a#domicile/topology/v1/topology.proto\"c\n" +
 	"\vRuleOutcome\x12\x18\n" +
 	"\x04rule\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x04rule\x12\x1c\n" +
 	"\x06passed\x18\x02 \x01(\bB\x04\x88\xf8#\x01R\x06passed\x12\x1c\n" +
@@ -427,9 +427,21 @@ const file_domicile_operations_v1_operations_proto_rawDesc = "" +
 	"\x12ROUTE_ACTION_LOCAL\x10\x01\x12\x18\n" +
 	"\x14ROUTE_ACTION_FORWARD\x10\x02\x12\x19\n" +
 	"\x15ROUTE_ACTION_REDIRECT\x10\x03\x12\x17\n" +
-	"\x13ROUTE_ACTION_REFUSE\x10\x042\x80\x02\n" +
+	"\x13ROUTE_ACTION_REFUSE\x10\x042\xb0\n" +
+	"\n" +
 	"\x11OperationsService\x12v\n" +
-	"\fExplainRoute\x12+.domicile.operations.v1.ExplainRouteRequest\x1a,.domicile.operations.v1.ExplainRouteResponse\"\v\x88\xf8#\x03\x90\xf8#\x01\x90\x02\x01\x12s\n" +
+	"\fExplainRoute\x12+.domicile.operations.v1.ExplainRouteRequest\x1a,.domicile.operations.v1.ExplainRouteResponse\"\v\x88\xf8#\x03\x90\xf8#\x01\x90\x02\x01\x12y\n" +
+	"\rGetSyncStatus\x12,.domicile.operations.v1.GetSyncStatusRequest\x1a-.domicile.operations.v1.GetSyncStatusResponse\"\v\x88\xf8#\x03\x90\xf8#\x01\x90\x02\x01\x12m\n" +
+	"\n" +
+	"VerifySync\x12).domicile.operations.v1.VerifySyncRequest\x1a*.domicile.operations.v1.VerifySyncResponse\"\b\x88\xf8#\x03\x90\xf8#\x01\x12m\n" +
+	"\n" +
+	"RepairSync\x12).domicile.operations.v1.RepairSyncRequest\x1a*.domicile.operations.v1.RepairSyncResponse\"\b\x88\xf8#\x03\x90\xf8#\x01\x12\x7f\n" +
+	"\x0fListDeadLetters\x12..domicile.operations.v1.ListDeadLettersRequest\x1a/.domicile.operations.v1.ListDeadLettersResponse\"\v\x88\xf8#\x03\x90\xf8#\x01\x90\x02\x01\x12\x85\x01\n" +
+	"\x12RedriveDeadLetters\x121.domicile.operations.v1.RedriveDeadLettersRequest\x1a2.domicile.operations.v1.RedriveDeadLettersResponse\"\b\x88\xf8#\x03\x90\xf8#\x01\x12|\n" +
+	"\x0fDropDeadLetters\x12..domicile.operations.v1.DropDeadLettersRequest\x1a/.domicile.operations.v1.DropDeadLettersResponse\"\b\x88\xf8#\x03\x90\xf8#\x01\x12j\n" +
+	"\tScanAudit\x12(.domicile.operations.v1.ScanAuditRequest\x1a).domicile.operations.v1.ScanAuditResponse\"\b\x88\xf8#\x03\x90\xf8#\x01\x12p\n" +
+	"\vReportAudit\x12*.domicile.operations.v1.ReportAuditRequest\x1a+.domicile.operations.v1.ReportAuditResponse\"\b\x88\xf8#\x03\x90\xf8#\x01\x12p\n" +
+	"\vInjectFault\x12*.domicile.operations.v1.InjectFaultRequest\x1a+.domicile.operations.v1.InjectFaultResponse\"\b\x88\xf8#\x03\x90\xf8#\x01\x12s\n" +
 	"\vGetTopology\x12*.domicile.operations.v1.GetTopologyRequest\x1a+.domicile.operations.v1.GetTopologyResponse\"\v\x88\xf8#\x03\x90\xf8#\x01\x90\x02\x01BJZHgithub.com/domicile-api/domicile/gen/domicile/operations/v1;operationsv1b\x06proto3"
 
 var (
@@ -447,27 +459,63 @@ func file_domicile_operations_v1_operations_proto_rawDescGZIP() []byte {
 var file_domicile_operations_v1_operations_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_domicile_operations_v1_operations_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_domicile_operations_v1_operations_proto_goTypes = []any{
-	(RouteAction)(0),             // 0: domicile.operations.v1.RouteAction
-	(*RuleOutcome)(nil),          // 1: domicile.operations.v1.RuleOutcome
-	(*ExplainRouteRequest)(nil),  // 2: domicile.operations.v1.ExplainRouteRequest
-	(*ExplainRouteResponse)(nil), // 3: domicile.operations.v1.ExplainRouteResponse
-	(*GetTopologyRequest)(nil),   // 4: domicile.operations.v1.GetTopologyRequest
-	(*GetTopologyResponse)(nil),  // 5: domicile.operations.v1.GetTopologyResponse
-	(*v1.Topology)(nil),          // 6: domicile.topology.v1.Topology
+	(RouteAction)(0),                   // 0: domicile.operations.v1.RouteAction
+	(*RuleOutcome)(nil),                // 1: domicile.operations.v1.RuleOutcome
+	(*ExplainRouteRequest)(nil),        // 2: domicile.operations.v1.ExplainRouteRequest
+	(*ExplainRouteResponse)(nil),       // 3: domicile.operations.v1.ExplainRouteResponse
+	(*GetTopologyRequest)(nil),         // 4: domicile.operations.v1.GetTopologyRequest
+	(*GetTopologyResponse)(nil),        // 5: domicile.operations.v1.GetTopologyResponse
+	(*v1.Topology)(nil),                // 6: domicile.topology.v1.Topology
+	(*GetSyncStatusRequest)(nil),       // 7: domicile.operations.v1.GetSyncStatusRequest
+	(*VerifySyncRequest)(nil),          // 8: domicile.operations.v1.VerifySyncRequest
+	(*RepairSyncRequest)(nil),          // 9: domicile.operations.v1.RepairSyncRequest
+	(*ListDeadLettersRequest)(nil),     // 10: domicile.operations.v1.ListDeadLettersRequest
+	(*RedriveDeadLettersRequest)(nil),  // 11: domicile.operations.v1.RedriveDeadLettersRequest
+	(*DropDeadLettersRequest)(nil),     // 12: domicile.operations.v1.DropDeadLettersRequest
+	(*ScanAuditRequest)(nil),           // 13: domicile.operations.v1.ScanAuditRequest
+	(*ReportAuditRequest)(nil),         // 14: domicile.operations.v1.ReportAuditRequest
+	(*InjectFaultRequest)(nil),         // 15: domicile.operations.v1.InjectFaultRequest
+	(*GetSyncStatusResponse)(nil),      // 16: domicile.operations.v1.GetSyncStatusResponse
+	(*VerifySyncResponse)(nil),         // 17: domicile.operations.v1.VerifySyncResponse
+	(*RepairSyncResponse)(nil),         // 18: domicile.operations.v1.RepairSyncResponse
+	(*ListDeadLettersResponse)(nil),    // 19: domicile.operations.v1.ListDeadLettersResponse
+	(*RedriveDeadLettersResponse)(nil), // 20: domicile.operations.v1.RedriveDeadLettersResponse
+	(*DropDeadLettersResponse)(nil),    // 21: domicile.operations.v1.DropDeadLettersResponse
+	(*ScanAuditResponse)(nil),          // 22: domicile.operations.v1.ScanAuditResponse
+	(*ReportAuditResponse)(nil),        // 23: domicile.operations.v1.ReportAuditResponse
+	(*InjectFaultResponse)(nil),        // 24: domicile.operations.v1.InjectFaultResponse
 }
 var file_domicile_operations_v1_operations_proto_depIdxs = []int32{
-	0, // 0: domicile.operations.v1.ExplainRouteResponse.action:type_name -> domicile.operations.v1.RouteAction
-	1, // 1: domicile.operations.v1.ExplainRouteResponse.rules:type_name -> domicile.operations.v1.RuleOutcome
-	6, // 2: domicile.operations.v1.GetTopologyResponse.topology:type_name -> domicile.topology.v1.Topology
-	2, // 3: domicile.operations.v1.OperationsService.ExplainRoute:input_type -> domicile.operations.v1.ExplainRouteRequest
-	4, // 4: domicile.operations.v1.OperationsService.GetTopology:input_type -> domicile.operations.v1.GetTopologyRequest
-	3, // 5: domicile.operations.v1.OperationsService.ExplainRoute:output_type -> domicile.operations.v1.ExplainRouteResponse
-	5, // 6: domicile.operations.v1.OperationsService.GetTopology:output_type -> domicile.operations.v1.GetTopologyResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0,  // 0: domicile.operations.v1.ExplainRouteResponse.action:type_name -> domicile.operations.v1.RouteAction
+	1,  // 1: domicile.operations.v1.ExplainRouteResponse.rules:type_name -> domicile.operations.v1.RuleOutcome
+	6,  // 2: domicile.operations.v1.GetTopologyResponse.topology:type_name -> domicile.topology.v1.Topology
+	2,  // 3: domicile.operations.v1.OperationsService.ExplainRoute:input_type -> domicile.operations.v1.ExplainRouteRequest
+	7,  // 4: domicile.operations.v1.OperationsService.GetSyncStatus:input_type -> domicile.operations.v1.GetSyncStatusRequest
+	8,  // 5: domicile.operations.v1.OperationsService.VerifySync:input_type -> domicile.operations.v1.VerifySyncRequest
+	9,  // 6: domicile.operations.v1.OperationsService.RepairSync:input_type -> domicile.operations.v1.RepairSyncRequest
+	10, // 7: domicile.operations.v1.OperationsService.ListDeadLetters:input_type -> domicile.operations.v1.ListDeadLettersRequest
+	11, // 8: domicile.operations.v1.OperationsService.RedriveDeadLetters:input_type -> domicile.operations.v1.RedriveDeadLettersRequest
+	12, // 9: domicile.operations.v1.OperationsService.DropDeadLetters:input_type -> domicile.operations.v1.DropDeadLettersRequest
+	13, // 10: domicile.operations.v1.OperationsService.ScanAudit:input_type -> domicile.operations.v1.ScanAuditRequest
+	14, // 11: domicile.operations.v1.OperationsService.ReportAudit:input_type -> domicile.operations.v1.ReportAuditRequest
+	15, // 12: domicile.operations.v1.OperationsService.InjectFault:input_type -> domicile.operations.v1.InjectFaultRequest
+	4,  // 13: domicile.operations.v1.OperationsService.GetTopology:input_type -> domicile.operations.v1.GetTopologyRequest
+	3,  // 14: domicile.operations.v1.OperationsService.ExplainRoute:output_type -> domicile.operations.v1.ExplainRouteResponse
+	16, // 15: domicile.operations.v1.OperationsService.GetSyncStatus:output_type -> domicile.operations.v1.GetSyncStatusResponse
+	17, // 16: domicile.operations.v1.OperationsService.VerifySync:output_type -> domicile.operations.v1.VerifySyncResponse
+	18, // 17: domicile.operations.v1.OperationsService.RepairSync:output_type -> domicile.operations.v1.RepairSyncResponse
+	19, // 18: domicile.operations.v1.OperationsService.ListDeadLetters:output_type -> domicile.operations.v1.ListDeadLettersResponse
+	20, // 19: domicile.operations.v1.OperationsService.RedriveDeadLetters:output_type -> domicile.operations.v1.RedriveDeadLettersResponse
+	21, // 20: domicile.operations.v1.OperationsService.DropDeadLetters:output_type -> domicile.operations.v1.DropDeadLettersResponse
+	22, // 21: domicile.operations.v1.OperationsService.ScanAudit:output_type -> domicile.operations.v1.ScanAuditResponse
+	23, // 22: domicile.operations.v1.OperationsService.ReportAudit:output_type -> domicile.operations.v1.ReportAuditResponse
+	24, // 23: domicile.operations.v1.OperationsService.InjectFault:output_type -> domicile.operations.v1.InjectFaultResponse
+	5,  // 24: domicile.operations.v1.OperationsService.GetTopology:output_type -> domicile.operations.v1.GetTopologyResponse
+	14, // [14:25] is the sub-list for method output_type
+	3,  // [3:14] is the sub-list for method input_type
+	3,  // [3:3] is the sub-list for extension type_name
+	3,  // [3:3] is the sub-list for extension extendee
+	0,  // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_domicile_operations_v1_operations_proto_init() }
@@ -475,6 +523,7 @@ func file_domicile_operations_v1_operations_proto_init() {
 	if File_domicile_operations_v1_operations_proto != nil {
 		return
 	}
+	file_domicile_operations_v1_sync_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -250,6 +250,120 @@ func (Idempotency) EnumDescriptor() ([]byte, []int) {
 	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
+// Who may write an entity.
+type Ownership int32
+
+const (
+	// Not given: the tenant's home.
+	Ownership_OWNERSHIP_UNSPECIFIED Ownership = 0
+	// The tenant's home alone.
+	Ownership_OWNERSHIP_HOME Ownership = 1
+	// Any region. All fields are GLOBAL, and each says how concurrent writes merge.
+	Ownership_OWNERSHIP_MULTI_PRIMARY Ownership = 2
+)
+
+// Enum value maps for Ownership.
+var (
+	Ownership_name = map[int32]string{
+		0: "OWNERSHIP_UNSPECIFIED",
+		1: "OWNERSHIP_HOME",
+		2: "OWNERSHIP_MULTI_PRIMARY",
+	}
+	Ownership_value = map[string]int32{
+		"OWNERSHIP_UNSPECIFIED":   0,
+		"OWNERSHIP_HOME":          1,
+		"OWNERSHIP_MULTI_PRIMARY": 2,
+	}
+)
+
+func (x Ownership) Enum() *Ownership {
+	p := new(Ownership)
+	*p = x
+	return p
+}
+
+func (x Ownership) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Ownership) Descriptor() protoreflect.EnumDescriptor {
+	return file_domicile_policy_v1_policy_proto_enumTypes[4].Descriptor()
+}
+
+func (Ownership) Type() protoreflect.EnumType {
+	return &file_domicile_policy_v1_policy_proto_enumTypes[4]
+}
+
+func (x Ownership) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Ownership.Descriptor instead.
+func (Ownership) EnumDescriptor() ([]byte, []int) {
+	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+}
+
+// How concurrent writes of a field of a multi-primary entity become one value, whatever order they arrive in.
+type Merge int32
+
+const (
+	// Not given; refused in a multi-primary entity.
+	Merge_MERGE_UNSPECIFIED Merge = 0
+	// The latest write counts, by hybrid logical clocks.
+	Merge_MERGE_LWW Merge = 1
+	// The largest value counts.
+	Merge_MERGE_MAX Merge = 2
+	// Increments add up; one that is repeated under its idempotency key counts once.
+	Merge_MERGE_COUNTER Merge = 3
+	// Elements are added and removed; of an addition and a removal at the same time the addition counts.
+	Merge_MERGE_OR_SET Merge = 4
+)
+
+// Enum value maps for Merge.
+var (
+	Merge_name = map[int32]string{
+		0: "MERGE_UNSPECIFIED",
+		1: "MERGE_LWW",
+		2: "MERGE_MAX",
+		3: "MERGE_COUNTER",
+		4: "MERGE_OR_SET",
+	}
+	Merge_value = map[string]int32{
+		"MERGE_UNSPECIFIED": 0,
+		"MERGE_LWW":         1,
+		"MERGE_MAX":         2,
+		"MERGE_COUNTER":     3,
+		"MERGE_OR_SET":      4,
+	}
+)
+
+func (x Merge) Enum() *Merge {
+	p := new(Merge)
+	*p = x
+	return p
+}
+
+func (x Merge) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Merge) Descriptor() protoreflect.EnumDescriptor {
+	return file_domicile_policy_v1_policy_proto_enumTypes[5].Descriptor()
+}
+
+func (Merge) Type() protoreflect.EnumType {
+	return &file_domicile_policy_v1_policy_proto_enumTypes[5]
+}
+
+func (x Merge) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Merge.Descriptor instead.
+func (Merge) EnumDescriptor() ([]byte, []int) {
+	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+}
+
 // How an entity is found by the value of a field.
 type Lookup int32
 
@@ -284,11 +398,11 @@ func (x Lookup) String() string {
 }
 
 func (Lookup) Descriptor() protoreflect.EnumDescriptor {
-	return file_domicile_policy_v1_policy_proto_enumTypes[4].Descriptor()
+	return file_domicile_policy_v1_policy_proto_enumTypes[6].Descriptor()
 }
 
 func (Lookup) Type() protoreflect.EnumType {
-	return &file_domicile_policy_v1_policy_proto_enumTypes[4]
+	return &file_domicile_policy_v1_policy_proto_enumTypes[6]
 }
 
 func (x Lookup) Number() protoreflect.EnumNumber {
@@ -297,7 +411,7 @@ func (x Lookup) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Lookup.Descriptor instead.
 func (Lookup) EnumDescriptor() ([]byte, []int) {
-	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 // A message with a key that a service stores.
@@ -306,7 +420,9 @@ type EntityOptions struct {
 	// The TypeID prefix of the entity's ids: 1 to 8 lower-case letters, e.g. "usr".
 	IdPrefix string `protobuf:"bytes,1,opt,name=id_prefix,json=idPrefix,proto3" json:"id_prefix,omitempty"`
 	// The name of the string field that holds the id; it must be GLOBAL.
-	Key           string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Who may write it.
+	Ownership     Ownership `protobuf:"varint,3,opt,name=ownership,proto3,enum=domicile.policy.v1.Ownership" json:"ownership,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -353,6 +469,13 @@ func (x *EntityOptions) GetKey() string {
 		return x.Key
 	}
 	return ""
+}
+
+func (x *EntityOptions) GetOwnership() Ownership {
+	if x != nil {
+		return x.Ownership
+	}
+	return Ownership_OWNERSHIP_UNSPECIFIED
 }
 
 // A message with exactly the fields of an entity that a scope may hold: same names, numbers and types.
@@ -428,6 +551,14 @@ var file_domicile_policy_v1_policy_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "domicile/policy/v1/policy.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*Merge)(nil),
+		Field:         73603,
+		Name:          "domicile.policy.v1.merge",
+		Tag:           "varint,73603,opt,name=merge,enum=domicile.policy.v1.Merge",
+		Filename:      "domicile/policy/v1/policy.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.MessageOptions)(nil),
 		ExtensionType: (*EntityOptions)(nil),
 		Field:         73601,
@@ -479,6 +610,10 @@ var (
 	//
 	// optional domicile.policy.v1.Lookup lookup = 73602;
 	E_Lookup = &file_domicile_policy_v1_policy_proto_extTypes[1]
+	// How concurrent writes of the field merge, in a multi-primary entity.
+	//
+	// optional domicile.policy.v1.Merge merge = 73603;
+	E_Merge = &file_domicile_policy_v1_policy_proto_extTypes[2]
 )
 
 // Extension fields to descriptorpb.MessageOptions.
@@ -486,11 +621,11 @@ var (
 	// Marks a message as an entity.
 	//
 	// optional domicile.policy.v1.EntityOptions entity = 73601;
-	E_Entity = &file_domicile_policy_v1_policy_proto_extTypes[2]
+	E_Entity = &file_domicile_policy_v1_policy_proto_extTypes[3]
 	// Marks a message as a projection of an entity.
 	//
 	// optional domicile.policy.v1.ProjectionOptions projection_of = 73602;
-	E_ProjectionOf = &file_domicile_policy_v1_policy_proto_extTypes[3]
+	E_ProjectionOf = &file_domicile_policy_v1_policy_proto_extTypes[4]
 )
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -498,25 +633,26 @@ var (
 	// Where the method is answered.
 	//
 	// optional domicile.policy.v1.Route route = 73601;
-	E_Route = &file_domicile_policy_v1_policy_proto_extTypes[4]
+	E_Route = &file_domicile_policy_v1_policy_proto_extTypes[5]
 	// What a repeated call does.
 	//
 	// optional domicile.policy.v1.Idempotency idempotency = 73602;
-	E_Idempotency = &file_domicile_policy_v1_policy_proto_extTypes[5]
+	E_Idempotency = &file_domicile_policy_v1_policy_proto_extTypes[6]
 	// Whether the answer may hold SECRET fields. They are left out of what is stored for a repetition.
 	//
 	// optional bool reveals_secret = 73603;
-	E_RevealsSecret = &file_domicile_policy_v1_policy_proto_extTypes[6]
+	E_RevealsSecret = &file_domicile_policy_v1_policy_proto_extTypes[7]
 )
 
 var File_domicile_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_domicile_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdomicile/policy/v1/policy.proto\x12\x12domicile.policy.v1\x1a google/protobuf/descriptor.proto\">\n" +
+	"\x1fdomicile/policy/v1/policy.proto\x12\x12domicile.policy.v1\x1a google/protobuf/descriptor.proto\"{\n" +
 	"\rEntityOptions\x12\x1b\n" +
 	"\tid_prefix\x18\x01 \x01(\tR\bidPrefix\x12\x10\n" +
-	"\x03key\x18\x02 \x01(\tR\x03key\"\\\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12;\n" +
+	"\townership\x18\x03 \x01(\x0e2\x1d.domicile.policy.v1.OwnershipR\townership\"\\\n" +
 	"\x11ProjectionOptions\x12\x16\n" +
 	"\x06entity\x18\x01 \x01(\tR\x06entity\x12/\n" +
 	"\x05scope\x18\x02 \x01(\x0e2\x19.domicile.policy.v1.ScopeR\x05scope*\x82\x01\n" +
@@ -539,12 +675,23 @@ const file_domicile_policy_v1_policy_proto_rawDesc = "" +
 	"\vIdempotency\x12\x1b\n" +
 	"\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10IDEMPOTENCY_READ\x10\x01\x12\x15\n" +
-	"\x11IDEMPOTENCY_KEYED\x10\x02*3\n" +
+	"\x11IDEMPOTENCY_KEYED\x10\x02*W\n" +
+	"\tOwnership\x12\x19\n" +
+	"\x15OWNERSHIP_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eOWNERSHIP_HOME\x10\x01\x12\x1b\n" +
+	"\x17OWNERSHIP_MULTI_PRIMARY\x10\x02*a\n" +
+	"\x05Merge\x12\x15\n" +
+	"\x11MERGE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tMERGE_LWW\x10\x01\x12\r\n" +
+	"\tMERGE_MAX\x10\x02\x12\x11\n" +
+	"\rMERGE_COUNTER\x10\x03\x12\x10\n" +
+	"\fMERGE_OR_SET\x10\x04*3\n" +
 	"\x06Lookup\x12\x16\n" +
 	"\x12LOOKUP_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rLOOKUP_UNIQUE\x10\x01:T\n" +
 	"\x05class\x12\x1d.google.protobuf.FieldOptions\x18\x81\xbf\x04 \x01(\x0e2\x1d.domicile.policy.v1.DataClassR\x05class:S\n" +
-	"\x06lookup\x12\x1d.google.protobuf.FieldOptions\x18\x82\xbf\x04 \x01(\x0e2\x1a.domicile.policy.v1.LookupR\x06lookup:\\\n" +
+	"\x06lookup\x12\x1d.google.protobuf.FieldOptions\x18\x82\xbf\x04 \x01(\x0e2\x1a.domicile.policy.v1.LookupR\x06lookup:P\n" +
+	"\x05merge\x12\x1d.google.protobuf.FieldOptions\x18\x83\xbf\x04 \x01(\x0e2\x19.domicile.policy.v1.MergeR\x05merge:\\\n" +
 	"\x06entity\x12\x1f.google.protobuf.MessageOptions\x18\x81\xbf\x04 \x01(\v2!.domicile.policy.v1.EntityOptionsR\x06entity:m\n" +
 	"\rprojection_of\x12\x1f.google.protobuf.MessageOptions\x18\x82\xbf\x04 \x01(\v2%.domicile.policy.v1.ProjectionOptionsR\fprojectionOf:Q\n" +
 	"\x05route\x12\x1e.google.protobuf.MethodOptions\x18\x81\xbf\x04 \x01(\x0e2\x19.domicile.policy.v1.RouteR\x05route:c\n" +
@@ -563,40 +710,45 @@ func file_domicile_policy_v1_policy_proto_rawDescGZIP() []byte {
 	return file_domicile_policy_v1_policy_proto_rawDescData
 }
 
-var file_domicile_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_domicile_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_domicile_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_domicile_policy_v1_policy_proto_goTypes = []any{
 	(DataClass)(0),                      // 0: domicile.policy.v1.DataClass
 	(Scope)(0),                          // 1: domicile.policy.v1.Scope
 	(Route)(0),                          // 2: domicile.policy.v1.Route
 	(Idempotency)(0),                    // 3: domicile.policy.v1.Idempotency
-	(Lookup)(0),                         // 4: domicile.policy.v1.Lookup
-	(*EntityOptions)(nil),               // 5: domicile.policy.v1.EntityOptions
-	(*ProjectionOptions)(nil),           // 6: domicile.policy.v1.ProjectionOptions
-	(*descriptorpb.FieldOptions)(nil),   // 7: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil), // 8: google.protobuf.MessageOptions
-	(*descriptorpb.MethodOptions)(nil),  // 9: google.protobuf.MethodOptions
+	(Ownership)(0),                      // 4: domicile.policy.v1.Ownership
+	(Merge)(0),                          // 5: domicile.policy.v1.Merge
+	(Lookup)(0),                         // 6: domicile.policy.v1.Lookup
+	(*EntityOptions)(nil),               // 7: domicile.policy.v1.EntityOptions
+	(*ProjectionOptions)(nil),           // 8: domicile.policy.v1.ProjectionOptions
+	(*descriptorpb.FieldOptions)(nil),   // 9: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil), // 10: google.protobuf.MessageOptions
+	(*descriptorpb.MethodOptions)(nil),  // 11: google.protobuf.MethodOptions
 }
 var file_domicile_policy_v1_policy_proto_depIdxs = []int32{
-	1,  // 0: domicile.policy.v1.ProjectionOptions.scope:type_name -> domicile.policy.v1.Scope
-	7,  // 1: domicile.policy.v1.class:extendee -> google.protobuf.FieldOptions
-	7,  // 2: domicile.policy.v1.lookup:extendee -> google.protobuf.FieldOptions
-	8,  // 3: domicile.policy.v1.entity:extendee -> google.protobuf.MessageOptions
-	8,  // 4: domicile.policy.v1.projection_of:extendee -> google.protobuf.MessageOptions
-	9,  // 5: domicile.policy.v1.route:extendee -> google.protobuf.MethodOptions
-	9,  // 6: domicile.policy.v1.idempotency:extendee -> google.protobuf.MethodOptions
-	9,  // 7: domicile.policy.v1.reveals_secret:extendee -> google.protobuf.MethodOptions
-	0,  // 8: domicile.policy.v1.class:type_name -> domicile.policy.v1.DataClass
-	4,  // 9: domicile.policy.v1.lookup:type_name -> domicile.policy.v1.Lookup
-	5,  // 10: domicile.policy.v1.entity:type_name -> domicile.policy.v1.EntityOptions
-	6,  // 11: domicile.policy.v1.projection_of:type_name -> domicile.policy.v1.ProjectionOptions
-	2,  // 12: domicile.policy.v1.route:type_name -> domicile.policy.v1.Route
-	3,  // 13: domicile.policy.v1.idempotency:type_name -> domicile.policy.v1.Idempotency
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	8,  // [8:14] is the sub-list for extension type_name
-	1,  // [1:8] is the sub-list for extension extendee
-	0,  // [0:1] is the sub-list for field type_name
+	4,  // 0: domicile.policy.v1.EntityOptions.ownership:type_name -> domicile.policy.v1.Ownership
+	1,  // 1: domicile.policy.v1.ProjectionOptions.scope:type_name -> domicile.policy.v1.Scope
+	9,  // 2: domicile.policy.v1.class:extendee -> google.protobuf.FieldOptions
+	9,  // 3: domicile.policy.v1.lookup:extendee -> google.protobuf.FieldOptions
+	9,  // 4: domicile.policy.v1.merge:extendee -> google.protobuf.FieldOptions
+	10, // 5: domicile.policy.v1.entity:extendee -> google.protobuf.MessageOptions
+	10, // 6: domicile.policy.v1.projection_of:extendee -> google.protobuf.MessageOptions
+	11, // 7: domicile.policy.v1.route:extendee -> google.protobuf.MethodOptions
+	11, // 8: domicile.policy.v1.idempotency:extendee -> google.protobuf.MethodOptions
+	11, // 9: domicile.policy.v1.reveals_secret:extendee -> google.protobuf.MethodOptions
+	0,  // 10: domicile.policy.v1.class:type_name -> domicile.policy.v1.DataClass
+	6,  // 11: domicile.policy.v1.lookup:type_name -> domicile.policy.v1.Lookup
+	5,  // 12: domicile.policy.v1.merge:type_name -> domicile.policy.v1.Merge
+	7,  // 13: domicile.policy.v1.entity:type_name -> domicile.policy.v1.EntityOptions
+	8,  // 14: domicile.policy.v1.projection_of:type_name -> domicile.policy.v1.ProjectionOptions
+	2,  // 15: domicile.policy.v1.route:type_name -> domicile.policy.v1.Route
+	3,  // 16: domicile.policy.v1.idempotency:type_name -> domicile.policy.v1.Idempotency
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	10, // [10:17] is the sub-list for extension type_name
+	2,  // [2:10] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_domicile_policy_v1_policy_proto_init() }
@@ -609,9 +761,9 @@ func file_domicile_policy_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_policy_v1_policy_proto_rawDesc), len(file_domicile_policy_v1_policy_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      7,
 			NumMessages:   2,
-			NumExtensions: 7,
+			NumExtensions: 8,
 			NumServices:   0,
 		},
 		GoTypes:           file_domicile_policy_v1_policy_proto_goTypes,

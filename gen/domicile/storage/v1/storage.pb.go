@@ -9,6 +9,7 @@
 package storagev1
 
 import (
+	v1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -200,8 +201,10 @@ type OutboxRecord struct {
 	Deleted bool `protobuf:"varint,3,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	// The hash of the idempotency key that the write was made under, if any.
 	IdempotencyHash []byte `protobuf:"bytes,4,opt,name=idempotency_hash,json=idempotencyHash,proto3" json:"idempotency_hash,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// When the write was handed to the commit, by the region's clock.
+	CommitTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OutboxRecord) Reset() {
@@ -262,6 +265,361 @@ func (x *OutboxRecord) GetIdempotencyHash() []byte {
 	return nil
 }
 
+func (x *OutboxRecord) GetCommitTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CommitTime
+	}
+	return nil
+}
+
+// A projection at rest, in a region that is not the entity's home.
+type Replica struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The entity's full message name.
+	Entity string `protobuf:"bytes,1,opt,name=entity,proto3" json:"entity,omitempty"`
+	// The projection's scope.
+	Scope v1.Scope `protobuf:"varint,2,opt,name=scope,proto3,enum=domicile.policy.v1.Scope" json:"scope,omitempty"`
+	// The GLOBAL fields, as a serialized message of any of the entity's projections.
+	Clear []byte `protobuf:"bytes,3,opt,name=clear,proto3" json:"clear,omitempty"`
+	// The REGIONAL fields, serialized likewise and sealed under the tenant's key.
+	Sealed []byte `protobuf:"bytes,4,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	// The fingerprint of the class table that it was made under.
+	Table []byte `protobuf:"bytes,5,opt,name=table,proto3" json:"table,omitempty"`
+	// Whether the entity was deleted. Such an item is kept until the watermark has passed its version.
+	Deleted bool `protobuf:"varint,6,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// Whether the newest state was refused, so that reads of this entity go home.
+	Withheld      bool `protobuf:"varint,7,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replica) Reset() {
+	*x = Replica{}
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replica) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replica) ProtoMessage() {}
+
+func (x *Replica) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replica.ProtoReflect.Descriptor instead.
+func (*Replica) Descriptor() ([]byte, []int) {
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Replica) GetEntity() string {
+	if x != nil {
+		return x.Entity
+	}
+	return ""
+}
+
+func (x *Replica) GetScope() v1.Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return v1.Scope(0)
+}
+
+func (x *Replica) GetClear() []byte {
+	if x != nil {
+		return x.Clear
+	}
+	return nil
+}
+
+func (x *Replica) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *Replica) GetTable() []byte {
+	if x != nil {
+		return x.Table
+	}
+	return nil
+}
+
+func (x *Replica) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *Replica) GetWithheld() bool {
+	if x != nil {
+		return x.Withheld
+	}
+	return false
+}
+
+// How far a stream is applied in a region. Everything up to the item's version is.
+type Watermark struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Positions beyond the gapless prefix that are applied all the same: disjoint, in order.
+	Ahead []*Interval `protobuf:"bytes,1,rep,name=ahead,proto3" json:"ahead,omitempty"`
+	// Positions of which some parts are applied.
+	Partial []*Partial `protobuf:"bytes,2,rep,name=partial,proto3" json:"partial,omitempty"`
+	// When not zero: the stream began at the source after this position, or was closed for a new ownership, and what is there up to it
+	// has yet to be repaired. Until then the region cannot answer for the lane.
+	BehindEpoch uint64 `protobuf:"varint,3,opt,name=behind_epoch,json=behindEpoch,proto3" json:"behind_epoch,omitempty"`
+	// See behind_epoch.
+	BehindSeq uint64 `protobuf:"varint,4,opt,name=behind_seq,json=behindSeq,proto3" json:"behind_seq,omitempty"`
+	// Whether a repair is owed.
+	Behind bool `protobuf:"varint,5,opt,name=behind,proto3" json:"behind,omitempty"`
+	// The last sequence number of anything applied: the highest of watermark and ahead.
+	Highest       uint64 `protobuf:"varint,6,opt,name=highest,proto3" json:"highest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Watermark) Reset() {
+	*x = Watermark{}
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Watermark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Watermark) ProtoMessage() {}
+
+func (x *Watermark) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Watermark.ProtoReflect.Descriptor instead.
+func (*Watermark) Descriptor() ([]byte, []int) {
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Watermark) GetAhead() []*Interval {
+	if x != nil {
+		return x.Ahead
+	}
+	return nil
+}
+
+func (x *Watermark) GetPartial() []*Partial {
+	if x != nil {
+		return x.Partial
+	}
+	return nil
+}
+
+func (x *Watermark) GetBehindEpoch() uint64 {
+	if x != nil {
+		return x.BehindEpoch
+	}
+	return 0
+}
+
+func (x *Watermark) GetBehindSeq() uint64 {
+	if x != nil {
+		return x.BehindSeq
+	}
+	return 0
+}
+
+func (x *Watermark) GetBehind() bool {
+	if x != nil {
+		return x.Behind
+	}
+	return false
+}
+
+func (x *Watermark) GetHighest() uint64 {
+	if x != nil {
+		return x.Highest
+	}
+	return 0
+}
+
+// Sequence numbers from first to last, both included.
+type Interval struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first.
+	First uint64 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"`
+	// The last.
+	Last          uint64 `protobuf:"varint,2,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Interval) Reset() {
+	*x = Interval{}
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Interval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Interval) ProtoMessage() {}
+
+func (x *Interval) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Interval.ProtoReflect.Descriptor instead.
+func (*Interval) Descriptor() ([]byte, []int) {
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Interval) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Interval) GetLast() uint64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+// A position that has arrived in part.
+type Partial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// The parts that are there, as a set of bits.
+	Parts         uint64 `protobuf:"varint,2,opt,name=parts,proto3" json:"parts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Partial) Reset() {
+	*x = Partial{}
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Partial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Partial) ProtoMessage() {}
+
+func (x *Partial) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Partial.ProtoReflect.Descriptor instead.
+func (*Partial) Descriptor() ([]byte, []int) {
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Partial) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Partial) GetParts() uint64 {
+	if x != nil {
+		return x.Parts
+	}
+	return 0
+}
+
+// How far a stream has been sent to a region. Everything up to the item's version is sent.
+type Cursor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the destination was so far behind that the outbox stopped waiting for it.
+	Lost          bool `protobuf:"varint,1,opt,name=lost,proto3" json:"lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cursor) Reset() {
+	*x = Cursor{}
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cursor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cursor) ProtoMessage() {}
+
+func (x *Cursor) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cursor.ProtoReflect.Descriptor instead.
+func (*Cursor) Descriptor() ([]byte, []int) {
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Cursor) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
 // What an idempotency key stands for.
 type IdempotencyRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -283,7 +641,7 @@ type IdempotencyRecord struct {
 
 func (x *IdempotencyRecord) Reset() {
 	*x = IdempotencyRecord{}
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[4]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -295,7 +653,7 @@ func (x *IdempotencyRecord) String() string {
 func (*IdempotencyRecord) ProtoMessage() {}
 
 func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[4]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -308,7 +666,7 @@ func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyRecord.ProtoReflect.Descriptor instead.
 func (*IdempotencyRecord) Descriptor() ([]byte, []int) {
-	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{4}
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *IdempotencyRecord) GetRequestHash() []byte {
@@ -370,7 +728,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[5]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +740,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[5]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +753,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{5}
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WrappedKey) GetTenant() string {
@@ -430,21 +788,47 @@ var File_domicile_storage_v1_storage_proto protoreflect.FileDescriptor
 
 const file_domicile_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
-	"!domicile/storage/v1/storage.proto\x12\x13domicile.storage.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"m\n" +
+	"!domicile/storage/v1/storage.proto\x12\x13domicile.storage.v1\x1a\x1fdomicile/policy/v1/policy.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"m\n" +
 	"\x06Entity\x12\x14\n" +
 	"\x05clear\x18\x01 \x01(\fR\x05clear\x12\x16\n" +
 	"\x06sealed\x18\x02 \x01(\fR\x06sealed\x125\n" +
-	"\alookups\x18\x03 \x03(\v2\x1b.domicile.storage.v1.LookupR\alookups\"2\n" +
-	"\x06Lookup\x12\x14\n" +
-	"\x05field\x18\x01 \x01(\x05R\x05field\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\x1e\n" +
+	"\alookups\x18\x03 \x03(\v2\x1b.domicile.storage.v1.LookupR\alookups\">\n" +
+	"\x06Lookup\x12\x1a\n" +
+	"\x05field\x18\x01 \x01(\x05B\x04\x88\xf8#\x01R\x05field\x12\x18\n" +
+	"\x04hash\x18\x02 \x01(\fB\x04\x88\xf8#\x03R\x04hash\"\x1e\n" +
 	"\fLookupTarget\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"{\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xb8\x01\n" +
 	"\fOutboxRecord\x12\x16\n" +
 	"\x06entity\x18\x01 \x01(\tR\x06entity\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
 	"\adeleted\x18\x03 \x01(\bR\adeleted\x12)\n" +
-	"\x10idempotency_hash\x18\x04 \x01(\fR\x0fidempotencyHash\"\xd4\x01\n" +
+	"\x10idempotency_hash\x18\x04 \x01(\fR\x0fidempotencyHash\x12;\n" +
+	"\vcommit_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"commitTime\"\xcc\x01\n" +
+	"\aReplica\x12\x16\n" +
+	"\x06entity\x18\x01 \x01(\tR\x06entity\x12/\n" +
+	"\x05scope\x18\x02 \x01(\x0e2\x19.domicile.policy.v1.ScopeR\x05scope\x12\x14\n" +
+	"\x05clear\x18\x03 \x01(\fR\x05clear\x12\x16\n" +
+	"\x06sealed\x18\x04 \x01(\fR\x06sealed\x12\x14\n" +
+	"\x05table\x18\x05 \x01(\fR\x05table\x12\x18\n" +
+	"\adeleted\x18\x06 \x01(\bR\adeleted\x12\x1a\n" +
+	"\bwithheld\x18\a \x01(\bR\bwithheld\"\xec\x01\n" +
+	"\tWatermark\x123\n" +
+	"\x05ahead\x18\x01 \x03(\v2\x1d.domicile.storage.v1.IntervalR\x05ahead\x126\n" +
+	"\apartial\x18\x02 \x03(\v2\x1c.domicile.storage.v1.PartialR\apartial\x12!\n" +
+	"\fbehind_epoch\x18\x03 \x01(\x04R\vbehindEpoch\x12\x1d\n" +
+	"\n" +
+	"behind_seq\x18\x04 \x01(\x04R\tbehindSeq\x12\x16\n" +
+	"\x06behind\x18\x05 \x01(\bR\x06behind\x12\x18\n" +
+	"\ahighest\x18\x06 \x01(\x04R\ahighest\"4\n" +
+	"\bInterval\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x12\n" +
+	"\x04last\x18\x02 \x01(\x04R\x04last\"1\n" +
+	"\aPartial\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05parts\x18\x02 \x01(\x04R\x05parts\"\x1c\n" +
+	"\x06Cursor\x12\x12\n" +
+	"\x04lost\x18\x01 \x01(\bR\x04lost\"\xd4\x01\n" +
 	"\x11IdempotencyRecord\x12!\n" +
 	"\frequest_hash\x18\x01 \x01(\fR\vrequestHash\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -475,25 +859,35 @@ func file_domicile_storage_v1_storage_proto_rawDescGZIP() []byte {
 	return file_domicile_storage_v1_storage_proto_rawDescData
 }
 
-var file_domicile_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_domicile_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_domicile_storage_v1_storage_proto_goTypes = []any{
 	(*Entity)(nil),                // 0: domicile.storage.v1.Entity
 	(*Lookup)(nil),                // 1: domicile.storage.v1.Lookup
 	(*LookupTarget)(nil),          // 2: domicile.storage.v1.LookupTarget
 	(*OutboxRecord)(nil),          // 3: domicile.storage.v1.OutboxRecord
-	(*IdempotencyRecord)(nil),     // 4: domicile.storage.v1.IdempotencyRecord
-	(*WrappedKey)(nil),            // 5: domicile.storage.v1.WrappedKey
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Replica)(nil),               // 4: domicile.storage.v1.Replica
+	(*Watermark)(nil),             // 5: domicile.storage.v1.Watermark
+	(*Interval)(nil),              // 6: domicile.storage.v1.Interval
+	(*Partial)(nil),               // 7: domicile.storage.v1.Partial
+	(*Cursor)(nil),                // 8: domicile.storage.v1.Cursor
+	(*IdempotencyRecord)(nil),     // 9: domicile.storage.v1.IdempotencyRecord
+	(*WrappedKey)(nil),            // 10: domicile.storage.v1.WrappedKey
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(v1.Scope)(0),                 // 12: domicile.policy.v1.Scope
 }
 var file_domicile_storage_v1_storage_proto_depIdxs = []int32{
-	1, // 0: domicile.storage.v1.Entity.lookups:type_name -> domicile.storage.v1.Lookup
-	6, // 1: domicile.storage.v1.IdempotencyRecord.create_time:type_name -> google.protobuf.Timestamp
-	6, // 2: domicile.storage.v1.WrappedKey.create_time:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1,  // 0: domicile.storage.v1.Entity.lookups:type_name -> domicile.storage.v1.Lookup
+	11, // 1: domicile.storage.v1.OutboxRecord.commit_time:type_name -> google.protobuf.Timestamp
+	12, // 2: domicile.storage.v1.Replica.scope:type_name -> domicile.policy.v1.Scope
+	6,  // 3: domicile.storage.v1.Watermark.ahead:type_name -> domicile.storage.v1.Interval
+	7,  // 4: domicile.storage.v1.Watermark.partial:type_name -> domicile.storage.v1.Partial
+	11, // 5: domicile.storage.v1.IdempotencyRecord.create_time:type_name -> google.protobuf.Timestamp
+	11, // 6: domicile.storage.v1.WrappedKey.create_time:type_name -> google.protobuf.Timestamp
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_domicile_storage_v1_storage_proto_init() }
@@ -507,7 +901,7 @@ func file_domicile_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_storage_v1_storage_proto_rawDesc), len(file_domicile_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -37,6 +37,33 @@ const (
 	// OperationsServiceExplainRouteProcedure is the fully-qualified name of the OperationsService's
 	// ExplainRoute RPC.
 	OperationsServiceExplainRouteProcedure = "/domicile.operations.v1.OperationsService/ExplainRoute"
+	// OperationsServiceGetSyncStatusProcedure is the fully-qualified name of the OperationsService's
+	// GetSyncStatus RPC.
+	OperationsServiceGetSyncStatusProcedure = "/domicile.operations.v1.OperationsService/GetSyncStatus"
+	// OperationsServiceVerifySyncProcedure is the fully-qualified name of the OperationsService's
+	// VerifySync RPC.
+	OperationsServiceVerifySyncProcedure = "/domicile.operations.v1.OperationsService/VerifySync"
+	// OperationsServiceRepairSyncProcedure is the fully-qualified name of the OperationsService's
+	// RepairSync RPC.
+	OperationsServiceRepairSyncProcedure = "/domicile.operations.v1.OperationsService/RepairSync"
+	// OperationsServiceListDeadLettersProcedure is the fully-qualified name of the OperationsService's
+	// ListDeadLetters RPC.
+	OperationsServiceListDeadLettersProcedure = "/domicile.operations.v1.OperationsService/ListDeadLetters"
+	// OperationsServiceRedriveDeadLettersProcedure is the fully-qualified name of the
+	// OperationsService's RedriveDeadLetters RPC.
+	OperationsServiceRedriveDeadLettersProcedure = "/domicile.operations.v1.OperationsService/RedriveDeadLetters"
+	// OperationsServiceDropDeadLettersProcedure is the fully-qualified name of the OperationsService's
+	// DropDeadLetters RPC.
+	OperationsServiceDropDeadLettersProcedure = "/domicile.operations.v1.OperationsService/DropDeadLetters"
+	// OperationsServiceScanAuditProcedure is the fully-qualified name of the OperationsService's
+	// ScanAudit RPC.
+	OperationsServiceScanAuditProcedure = "/domicile.operations.v1.OperationsService/ScanAudit"
+	// OperationsServiceReportAuditProcedure is the fully-qualified name of the OperationsService's
+	// ReportAudit RPC.
+	OperationsServiceReportAuditProcedure = "/domicile.operations.v1.OperationsService/ReportAudit"
+	// OperationsServiceInjectFaultProcedure is the fully-qualified name of the OperationsService's
+	// InjectFault RPC.
+	OperationsServiceInjectFaultProcedure = "/domicile.operations.v1.OperationsService/InjectFault"
 	// OperationsServiceGetTopologyProcedure is the fully-qualified name of the OperationsService's
 	// GetTopology RPC.
 	OperationsServiceGetTopologyProcedure = "/domicile.operations.v1.OperationsService/GetTopology"
@@ -46,6 +73,24 @@ const (
 type OperationsServiceClient interface {
 	// Answers how a call would be routed, and by which rules.
 	ExplainRoute(context.Context, *v1.ExplainRouteRequest) (*v1.ExplainRouteResponse, error)
+	// Answers how far the regions are behind each other.
+	GetSyncStatus(context.Context, *v1.GetSyncStatusRequest) (*v1.GetSyncStatusResponse, error)
+	// Compares what regions hold with what the homes have.
+	VerifySync(context.Context, *v1.VerifySyncRequest) (*v1.VerifySyncResponse, error)
+	// Compares, and brings what differs to what the homes have.
+	RepairSync(context.Context, *v1.RepairSyncRequest) (*v1.RepairSyncResponse, error)
+	// Answers the messages that could not be applied, without their content.
+	ListDeadLetters(context.Context, *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error)
+	// Puts messages back into the queue that they came out of.
+	RedriveDeadLetters(context.Context, *v1.RedriveDeadLettersRequest) (*v1.RedriveDeadLettersResponse, error)
+	// Deletes messages that could not be applied.
+	DropDeadLetters(context.Context, *v1.DropDeadLettersRequest) (*v1.DropDeadLettersResponse, error)
+	// Looks at every item of every store and queue and answers those that lie where they may not.
+	ScanAudit(context.Context, *v1.ScanAuditRequest) (*v1.ScanAuditResponse, error)
+	// Answers where a tenant's data lies, by class.
+	ReportAudit(context.Context, *v1.ReportAuditRequest) (*v1.ReportAuditResponse, error)
+	// Disturbs the regions of a platform that runs in one process for development; refused by any other.
+	InjectFault(context.Context, *v1.InjectFaultRequest) (*v1.InjectFaultResponse, error)
 	// Answers the topology that the platform runs with.
 	GetTopology(context.Context, *v1.GetTopologyRequest) (*v1.GetTopologyResponse, error)
 }
@@ -68,6 +113,62 @@ func NewOperationsServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		getSyncStatus: connect.NewClient[v1.GetSyncStatusRequest, v1.GetSyncStatusResponse](
+			httpClient,
+			baseURL+OperationsServiceGetSyncStatusProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("GetSyncStatus")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		verifySync: connect.NewClient[v1.VerifySyncRequest, v1.VerifySyncResponse](
+			httpClient,
+			baseURL+OperationsServiceVerifySyncProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("VerifySync")),
+			connect.WithClientOptions(opts...),
+		),
+		repairSync: connect.NewClient[v1.RepairSyncRequest, v1.RepairSyncResponse](
+			httpClient,
+			baseURL+OperationsServiceRepairSyncProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("RepairSync")),
+			connect.WithClientOptions(opts...),
+		),
+		listDeadLetters: connect.NewClient[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse](
+			httpClient,
+			baseURL+OperationsServiceListDeadLettersProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("ListDeadLetters")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		redriveDeadLetters: connect.NewClient[v1.RedriveDeadLettersRequest, v1.RedriveDeadLettersResponse](
+			httpClient,
+			baseURL+OperationsServiceRedriveDeadLettersProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("RedriveDeadLetters")),
+			connect.WithClientOptions(opts...),
+		),
+		dropDeadLetters: connect.NewClient[v1.DropDeadLettersRequest, v1.DropDeadLettersResponse](
+			httpClient,
+			baseURL+OperationsServiceDropDeadLettersProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("DropDeadLetters")),
+			connect.WithClientOptions(opts...),
+		),
+		scanAudit: connect.NewClient[v1.ScanAuditRequest, v1.ScanAuditResponse](
+			httpClient,
+			baseURL+OperationsServiceScanAuditProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("ScanAudit")),
+			connect.WithClientOptions(opts...),
+		),
+		reportAudit: connect.NewClient[v1.ReportAuditRequest, v1.ReportAuditResponse](
+			httpClient,
+			baseURL+OperationsServiceReportAuditProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("ReportAudit")),
+			connect.WithClientOptions(opts...),
+		),
+		injectFault: connect.NewClient[v1.InjectFaultRequest, v1.InjectFaultResponse](
+			httpClient,
+			baseURL+OperationsServiceInjectFaultProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("InjectFault")),
+			connect.WithClientOptions(opts...),
+		),
 		getTopology: connect.NewClient[v1.GetTopologyRequest, v1.GetTopologyResponse](
 			httpClient,
 			baseURL+OperationsServiceGetTopologyProcedure,
@@ -80,13 +181,103 @@ func NewOperationsServiceClient(httpClient connect.HTTPClient, baseURL string, o
 
 // operationsServiceClient implements OperationsServiceClient.
 type operationsServiceClient struct {
-	explainRoute *connect.Client[v1.ExplainRouteRequest, v1.ExplainRouteResponse]
-	getTopology  *connect.Client[v1.GetTopologyRequest, v1.GetTopologyResponse]
+	explainRoute       *connect.Client[v1.ExplainRouteRequest, v1.ExplainRouteResponse]
+	getSyncStatus      *connect.Client[v1.GetSyncStatusRequest, v1.GetSyncStatusResponse]
+	verifySync         *connect.Client[v1.VerifySyncRequest, v1.VerifySyncResponse]
+	repairSync         *connect.Client[v1.RepairSyncRequest, v1.RepairSyncResponse]
+	listDeadLetters    *connect.Client[v1.ListDeadLettersRequest, v1.ListDeadLettersResponse]
+	redriveDeadLetters *connect.Client[v1.RedriveDeadLettersRequest, v1.RedriveDeadLettersResponse]
+	dropDeadLetters    *connect.Client[v1.DropDeadLettersRequest, v1.DropDeadLettersResponse]
+	scanAudit          *connect.Client[v1.ScanAuditRequest, v1.ScanAuditResponse]
+	reportAudit        *connect.Client[v1.ReportAuditRequest, v1.ReportAuditResponse]
+	injectFault        *connect.Client[v1.InjectFaultRequest, v1.InjectFaultResponse]
+	getTopology        *connect.Client[v1.GetTopologyRequest, v1.GetTopologyResponse]
 }
 
 // ExplainRoute calls domicile.operations.v1.OperationsService.ExplainRoute.
 func (c *operationsServiceClient) ExplainRoute(ctx context.Context, req *v1.ExplainRouteRequest) (*v1.ExplainRouteResponse, error) {
 	response, err := c.explainRoute.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetSyncStatus calls domicile.operations.v1.OperationsService.GetSyncStatus.
+func (c *operationsServiceClient) GetSyncStatus(ctx context.Context, req *v1.GetSyncStatusRequest) (*v1.GetSyncStatusResponse, error) {
+	response, err := c.getSyncStatus.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// VerifySync calls domicile.operations.v1.OperationsService.VerifySync.
+func (c *operationsServiceClient) VerifySync(ctx context.Context, req *v1.VerifySyncRequest) (*v1.VerifySyncResponse, error) {
+	response, err := c.verifySync.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RepairSync calls domicile.operations.v1.OperationsService.RepairSync.
+func (c *operationsServiceClient) RepairSync(ctx context.Context, req *v1.RepairSyncRequest) (*v1.RepairSyncResponse, error) {
+	response, err := c.repairSync.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListDeadLetters calls domicile.operations.v1.OperationsService.ListDeadLetters.
+func (c *operationsServiceClient) ListDeadLetters(ctx context.Context, req *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error) {
+	response, err := c.listDeadLetters.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RedriveDeadLetters calls domicile.operations.v1.OperationsService.RedriveDeadLetters.
+func (c *operationsServiceClient) RedriveDeadLetters(ctx context.Context, req *v1.RedriveDeadLettersRequest) (*v1.RedriveDeadLettersResponse, error) {
+	response, err := c.redriveDeadLetters.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DropDeadLetters calls domicile.operations.v1.OperationsService.DropDeadLetters.
+func (c *operationsServiceClient) DropDeadLetters(ctx context.Context, req *v1.DropDeadLettersRequest) (*v1.DropDeadLettersResponse, error) {
+	response, err := c.dropDeadLetters.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ScanAudit calls domicile.operations.v1.OperationsService.ScanAudit.
+func (c *operationsServiceClient) ScanAudit(ctx context.Context, req *v1.ScanAuditRequest) (*v1.ScanAuditResponse, error) {
+	response, err := c.scanAudit.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReportAudit calls domicile.operations.v1.OperationsService.ReportAudit.
+func (c *operationsServiceClient) ReportAudit(ctx context.Context, req *v1.ReportAuditRequest) (*v1.ReportAuditResponse, error) {
+	response, err := c.reportAudit.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// InjectFault calls domicile.operations.v1.OperationsService.InjectFault.
+func (c *operationsServiceClient) InjectFault(ctx context.Context, req *v1.InjectFaultRequest) (*v1.InjectFaultResponse, error) {
+	response, err := c.injectFault.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -107,6 +298,24 @@ func (c *operationsServiceClient) GetTopology(ctx context.Context, req *v1.GetTo
 type OperationsServiceHandler interface {
 	// Answers how a call would be routed, and by which rules.
 	ExplainRoute(context.Context, *v1.ExplainRouteRequest) (*v1.ExplainRouteResponse, error)
+	// Answers how far the regions are behind each other.
+	GetSyncStatus(context.Context, *v1.GetSyncStatusRequest) (*v1.GetSyncStatusResponse, error)
+	// Compares what regions hold with what the homes have.
+	VerifySync(context.Context, *v1.VerifySyncRequest) (*v1.VerifySyncResponse, error)
+	// Compares, and brings what differs to what the homes have.
+	RepairSync(context.Context, *v1.RepairSyncRequest) (*v1.RepairSyncResponse, error)
+	// Answers the messages that could not be applied, without their content.
+	ListDeadLetters(context.Context, *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error)
+	// Puts messages back into the queue that they came out of.
+	RedriveDeadLetters(context.Context, *v1.RedriveDeadLettersRequest) (*v1.RedriveDeadLettersResponse, error)
+	// Deletes messages that could not be applied.
+	DropDeadLetters(context.Context, *v1.DropDeadLettersRequest) (*v1.DropDeadLettersResponse, error)
+	// Looks at every item of every store and queue and answers those that lie where they may not.
+	ScanAudit(context.Context, *v1.ScanAuditRequest) (*v1.ScanAuditResponse, error)
+	// Answers where a tenant's data lies, by class.
+	ReportAudit(context.Context, *v1.ReportAuditRequest) (*v1.ReportAuditResponse, error)
+	// Disturbs the regions of a platform that runs in one process for development; refused by any other.
+	InjectFault(context.Context, *v1.InjectFaultRequest) (*v1.InjectFaultResponse, error)
 	// Answers the topology that the platform runs with.
 	GetTopology(context.Context, *v1.GetTopologyRequest) (*v1.GetTopologyResponse, error)
 }
@@ -125,6 +334,62 @@ func NewOperationsServiceHandler(svc OperationsServiceHandler, opts ...connect.H
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	operationsServiceGetSyncStatusHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceGetSyncStatusProcedure,
+		svc.GetSyncStatus,
+		connect.WithSchema(operationsServiceMethods.ByName("GetSyncStatus")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceVerifySyncHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceVerifySyncProcedure,
+		svc.VerifySync,
+		connect.WithSchema(operationsServiceMethods.ByName("VerifySync")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceRepairSyncHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceRepairSyncProcedure,
+		svc.RepairSync,
+		connect.WithSchema(operationsServiceMethods.ByName("RepairSync")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceListDeadLettersHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceListDeadLettersProcedure,
+		svc.ListDeadLetters,
+		connect.WithSchema(operationsServiceMethods.ByName("ListDeadLetters")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceRedriveDeadLettersHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceRedriveDeadLettersProcedure,
+		svc.RedriveDeadLetters,
+		connect.WithSchema(operationsServiceMethods.ByName("RedriveDeadLetters")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceDropDeadLettersHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceDropDeadLettersProcedure,
+		svc.DropDeadLetters,
+		connect.WithSchema(operationsServiceMethods.ByName("DropDeadLetters")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceScanAuditHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceScanAuditProcedure,
+		svc.ScanAudit,
+		connect.WithSchema(operationsServiceMethods.ByName("ScanAudit")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceReportAuditHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceReportAuditProcedure,
+		svc.ReportAudit,
+		connect.WithSchema(operationsServiceMethods.ByName("ReportAudit")),
+		connect.WithHandlerOptions(opts...),
+	)
+	operationsServiceInjectFaultHandler := connect.NewUnaryHandlerSimple(
+		OperationsServiceInjectFaultProcedure,
+		svc.InjectFault,
+		connect.WithSchema(operationsServiceMethods.ByName("InjectFault")),
+		connect.WithHandlerOptions(opts...),
+	)
 	operationsServiceGetTopologyHandler := connect.NewUnaryHandlerSimple(
 		OperationsServiceGetTopologyProcedure,
 		svc.GetTopology,
@@ -136,6 +401,24 @@ func NewOperationsServiceHandler(svc OperationsServiceHandler, opts ...connect.H
 		switch r.URL.Path {
 		case OperationsServiceExplainRouteProcedure:
 			operationsServiceExplainRouteHandler.ServeHTTP(w, r)
+		case OperationsServiceGetSyncStatusProcedure:
+			operationsServiceGetSyncStatusHandler.ServeHTTP(w, r)
+		case OperationsServiceVerifySyncProcedure:
+			operationsServiceVerifySyncHandler.ServeHTTP(w, r)
+		case OperationsServiceRepairSyncProcedure:
+			operationsServiceRepairSyncHandler.ServeHTTP(w, r)
+		case OperationsServiceListDeadLettersProcedure:
+			operationsServiceListDeadLettersHandler.ServeHTTP(w, r)
+		case OperationsServiceRedriveDeadLettersProcedure:
+			operationsServiceRedriveDeadLettersHandler.ServeHTTP(w, r)
+		case OperationsServiceDropDeadLettersProcedure:
+			operationsServiceDropDeadLettersHandler.ServeHTTP(w, r)
+		case OperationsServiceScanAuditProcedure:
+			operationsServiceScanAuditHandler.ServeHTTP(w, r)
+		case OperationsServiceReportAuditProcedure:
+			operationsServiceReportAuditHandler.ServeHTTP(w, r)
+		case OperationsServiceInjectFaultProcedure:
+			operationsServiceInjectFaultHandler.ServeHTTP(w, r)
 		case OperationsServiceGetTopologyProcedure:
 			operationsServiceGetTopologyHandler.ServeHTTP(w, r)
 		default:
@@ -149,6 +432,42 @@ type UnimplementedOperationsServiceHandler struct{}
 
 func (UnimplementedOperationsServiceHandler) ExplainRoute(context.Context, *v1.ExplainRouteRequest) (*v1.ExplainRouteResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.ExplainRoute is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) GetSyncStatus(context.Context, *v1.GetSyncStatusRequest) (*v1.GetSyncStatusResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.GetSyncStatus is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) VerifySync(context.Context, *v1.VerifySyncRequest) (*v1.VerifySyncResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.VerifySync is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) RepairSync(context.Context, *v1.RepairSyncRequest) (*v1.RepairSyncResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.RepairSync is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) ListDeadLetters(context.Context, *v1.ListDeadLettersRequest) (*v1.ListDeadLettersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.ListDeadLetters is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) RedriveDeadLetters(context.Context, *v1.RedriveDeadLettersRequest) (*v1.RedriveDeadLettersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.RedriveDeadLetters is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) DropDeadLetters(context.Context, *v1.DropDeadLettersRequest) (*v1.DropDeadLettersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.DropDeadLetters is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) ScanAudit(context.Context, *v1.ScanAuditRequest) (*v1.ScanAuditResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.ScanAudit is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) ReportAudit(context.Context, *v1.ReportAuditRequest) (*v1.ReportAuditResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.ReportAudit is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) InjectFault(context.Context, *v1.InjectFaultRequest) (*v1.InjectFaultResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.operations.v1.OperationsService.InjectFault is not implemented"))
 }
 
 func (UnimplementedOperationsServiceHandler) GetTopology(context.Context, *v1.GetTopologyRequest) (*v1.GetTopologyResponse, error) {

@@ -1,4 +1,4 @@
-package entity
+package keyspace
 
 import (
 	"strings"
@@ -21,7 +21,7 @@ func TestLaneOfIsStable(t *testing.T) {
 		"org_00000000000000000000000000": 2,
 	}
 	for id := range want {
-		got[id] = laneOf(id)
+		got[id] = LaneOf(id)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("lanes (-want +got):\n%s", diff)
@@ -32,7 +32,7 @@ func TestOutboxKeysSortByNumber(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := rapid.Uint64().Draw(t, "a"), rapid.Uint64().Draw(t, "b")
-		ka, kb := outboxKey("t", 3, ident.Seq(a)).Sort, outboxKey("t", 3, ident.Seq(b)).Sort
+		ka, kb := Outbox("t", 3, ident.Seq(a)).Sort, Outbox("t", 3, ident.Seq(b)).Sort
 		if (a < b) != (ka < kb) {
 			t.Fatalf("%d and %d sort otherwise as keys", a, b)
 		}
@@ -42,8 +42,8 @@ func TestOutboxKeysSortByNumber(t *testing.T) {
 func TestEntityRangeHasOneTypeOnly(t *testing.T) {
 	t.Parallel()
 	digits := strings.Repeat("0", 26)
-	from, to := entityRange("us", "")
-	in := func(id string) bool { s := entityPrefix + id; return s >= from && s < to }
+	from, to := EntitiesOf("us", "")
+	in := func(id string) bool { s := EntityPrefix + id; return s >= from && s < to }
 	if !in("us_"+digits) || !in("us_7"+strings.Repeat("z", 25)) {
 		t.Error("ids of the type are outside of its range")
 	}
@@ -53,7 +53,7 @@ func TestEntityRangeHasOneTypeOnly(t *testing.T) {
 		}
 	}
 	after := "us_" + strings.Repeat("1", 26)
-	if from, _ := entityRange("us", after); entityPrefix+after >= from {
+	if from, _ := EntitiesOf("us", after); EntityPrefix+after >= from {
 		t.Error("the range after an id has the id")
 	}
 }
@@ -61,7 +61,7 @@ func TestEntityRangeHasOneTypeOnly(t *testing.T) {
 func TestPartitionsHaveEveryKey(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{}
-	for _, p := range partitions("acme") {
+	for _, p := range Partitions("acme") {
 		if known[p] {
 			t.Errorf("%s is listed twice", p)
 		}
@@ -71,10 +71,10 @@ func TestPartitionsHaveEveryKey(t *testing.T) {
 		hash := rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash")
 		id := rapid.StringN(1, 40, 40).Draw(t, "id")
 		for _, key := range []string{
-			lookupKey("acme", "usr", &storagev1.Lookup{Field: 4, Hash: hash}).Partition,
-			entityKey("acme", id).Partition,
-			counterKey("acme", laneOf(id)).Partition,
-			outboxKey("acme", laneOf(id), 7).Partition,
+			Lookup("acme", "usr", &storagev1.Lookup{Field: 4, Hash: hash}).Partition,
+			Entity("acme", id).Partition,
+			Counter("acme", LaneOf(id)).Partition,
+			Outbox("acme", LaneOf(id), 7).Partition,
 		} {
 			if !known[key] {
 				t.Fatalf("a purge would miss %s", key)

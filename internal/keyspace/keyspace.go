@@ -1,0 +1,244 @@
+// Package keyspace is where a tenant's rows lie: the keys of the regional and replica tables, which repositories, the relay and apply
+// share. No part of a key is personal data: ids are random, values that can be looked up appear as keyed hashes.
+//
+//	t/<tenant>/<lane>     c                        the lane's counter; its version is that of the lane's last write
+//	                      e/<id>                   an entity; a sealed copy in a standby; a projection in the replica table
+//	                      o/<seq>                  an outbox record, 8 bytes big-endian
+//	                      x/<feed>/<region>        a cursor: how far a feed was sent to a region
+//	                      w/<feed>/<region>        a watermark: how far the feed of an origin is applied here
+//	                      p/<feed>/<region>/<seq>/<part>  an event that is kept until it can be applied
+//	t/<tenant>/i/<shard>  <hash of the key>        an idempotency record, see internal/idempotency
+//	t/<tenant>/u/<shard>  usr/<field>/<hash>       a lookup item: who has a unique value, at home
+//	t/<tenant>/s/<shard>  usr/<field>/<hash>/<id>  a lookup entry of a sealed copy, in a standby
+//
+// All of it is part of the stored form.
+package keyspace
+
+import (
+	"encoding/binary"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
+	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
+	"github.com/domicile-api/domicile/internal/idempotency"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/store"
+)
+
+const (
+	tenantPrefix = "t/"
+	counterSort  = "c"
+	// EntityPrefix begins the sort keys of entities; the id follows.
+	EntityPrefix    = "e/"
+	outboxPrefix    = "o/"
+	cursorPrefix    = "x/"
+	watermarkPrefix = "w/"
+	parkedPrefix    = "p/"
+	// lookupShards is how many partitions the lookup items of a tenant are spread over.
+	lookupShards = 8
+)
+
+// LaneOf returns the lane of an entity: XXH64 (seed 0) of its id modulo ident.Lanes. It is part of every consistency token too,
+// and never changes.
+func LaneOf(id string) ident.Lane {
+	return ident.Lane(xxhash.Sum64String(id) % ident.Lanes)
+}
+
+// Lane is the partition of a tenant's lane.
+func Lane(tenant ident.TenantID, lane ident.Lane) string {
+	return tenantPrefix + string(tenant) + "/" + string('0'+rune(lane))
+}
+
+// ParseLane is the inverse of Lane; false for any other partition.
+func ParseLane(partition string) (ident.TenantID, ident.Lane, bool) {
+	rest, ok := strings.CutPrefix(partition, tenantPrefix)
+	slash := strings.LastIndexByte(rest, '/')
+	if !ok || slash <= 0 || slash != len(rest)-2 || strings.IndexByte(rest, '/') != slash {
+		return "", 0, false
+	}
+	lane := rest[slash+1] - '0'
+	if lane >= ident.Lanes {
+		return "", 0, false
+	}
+	return ident.TenantID(rest[:slash]), ident.Lane(lane), true
+}
+
+// Counter is the key of a lane's counter.
+func Counter(tenant ident.TenantID, lane ident.Lane) store.Key {
+	return store.Key{Partition: Lane(tenant, lane), Sort: counterSort}
+}
+
+// Entity is the key of an entity.
+func Entity(tenant ident.TenantID, id string) store.Key {
+	return store.Key{Partition: Lane(tenant, LaneOf(id)), Sort: EntityPrefix + id}
+}
+
+// Entities bounds the sort keys of the entities of a lane whose ids are at least from and, if to is not empty, below it.
+func Entities(from, to string) (first, end string) {
+	end = EntityPrefix + to
+	if to == "" {
+		end = "e0" // "0" is the byte after "/".
+	}
+	return EntityPrefix + from, end
+}
+
+// EntitiesOf bounds the sort keys of all entities with an id prefix, after the given id; "" means from the first. "`" is the
+// byte after "_", which ends the prefix.
+func EntitiesOf(prefix, after string) (first, end string) {
+	first = EntityPrefix + prefix + "_"
+	if after != "" {
+		first = EntityPrefix + after + "\x00"
+	}
+	return first, EntityPrefix + prefix + "`"
+}
+
+// Outbox is the key of a lane's outbox record.
+func Outbox(tenant ident.TenantID, lane ident.Lane, seq ident.Seq) store.Key {
+	return store.Key{Partition: Lane(tenant, lane), Sort: OutboxSort(seq)}
+}
+
+// OutboxSort is the sort key of an outbox record.
+func OutboxSort(seq ident.Seq) string {
+	var b [len(outboxPrefix) + 8]byte
+	copy(b[:], outboxPrefix)
+	binary.BigEndian.PutUint64(b[len(outboxPrefix):], uint64(seq))
+	return string(b[:])
+}
+
+// OutboxAfter bounds the sort keys of the outbox records after a position.
+func OutboxAfter(seq ident.Seq) (first, end string) { return OutboxSort(seq + 1), "o0" }
+
+// ParseOutbox returns the position of an outbox record; false for any other sort key.
+func ParseOutbox(sort string) (ident.Seq, bool) {
+	if len(sort) != len(outboxPrefix)+8 || !strings.HasPrefix(sort, outboxPrefix) {
+		return 0, false
+	}
+	return ident.Seq(binary.BigEndian.Uint64([]byte(sort[len(outboxPrefix):]))), true
+}
+
+// Cursor is the key of the cursor of a feed to a destination.
+func Cursor(tenant ident.TenantID, lane ident.Lane, feed replicationv1.Feed, destination ident.RegionID) store.Key {
+	return store.Key{Partition: Lane(tenant, lane), Sort: cursorPrefix + feedName(feed) + "/" + string(destination)}
+}
+
+// Cursors bounds the sort keys of all cursors of a lane.
+func Cursors() (first, end string) { return cursorPrefix, "x0" }
+
+// ParseCursor is the inverse of Cursor for its sort key.
+func ParseCursor(sort string) (replicationv1.Feed, ident.RegionID, bool) {
+	return parseFeed(sort, cursorPrefix)
+}
+
+// Watermark is the key of the watermark of a feed of an origin.
+func Watermark(tenant ident.TenantID, lane ident.Lane, feed replicationv1.Feed, origin ident.RegionID) store.Key {
+	return store.Key{Partition: Lane(tenant, lane), Sort: watermarkPrefix + feedName(feed) + "/" + string(origin)}
+}
+
+// Watermarks bounds the sort keys of all watermarks of a lane.
+func Watermarks() (first, end string) { return watermarkPrefix, "w0" }
+
+// ParseWatermark is the inverse of Watermark for its sort key.
+func ParseWatermark(sort string) (replicationv1.Feed, ident.RegionID, bool) {
+	return parseFeed(sort, watermarkPrefix)
+}
+
+// Parked is the key of a part of a position that is kept until it can be applied.
+func Parked(s *replicationv1.Stream, seq ident.Seq, part uint32) store.Key {
+	first, _ := ParkedOf(s)
+	var b [12]byte
+	binary.BigEndian.PutUint64(b[:], uint64(seq))
+	binary.BigEndian.PutUint32(b[8:], part)
+	return store.Key{Partition: Lane(ident.TenantID(s.GetTenant()), ident.Lane(s.GetLane())), Sort: first + string(b[:])} //nolint:gosec // checked where it came in
+}
+
+// ParkedOf bounds the sort keys of what is kept of a stream.
+func ParkedOf(s *replicationv1.Stream) (first, end string) {
+	stream := parkedPrefix + feedName(s.GetFeed()) + "/" + s.GetOrigin()
+	return stream + "/", stream + "0"
+}
+
+// feedName is a letter: it is part of the stored form.
+func feedName(feed replicationv1.Feed) string {
+	switch feed {
+	case replicationv1.Feed_FEED_PROJECTIONS:
+		return "p"
+	case replicationv1.Feed_FEED_STANDBY:
+		return "s"
+	case replicationv1.Feed_FEED_SETTINGS:
+		return "m"
+	case replicationv1.Feed_FEED_UNSPECIFIED:
+		return "?"
+	default:
+		return "?"
+	}
+}
+
+func parseFeed(sort, prefix string) (replicationv1.Feed, ident.RegionID, bool) {
+	rest, ok := strings.CutPrefix(sort, prefix)
+	name, region, found := strings.Cut(rest, "/")
+	if !ok || !found || region == "" {
+		return 0, "", false
+	}
+	for _, feed := range []replicationv1.Feed{
+		replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY, replicationv1.Feed_FEED_SETTINGS,
+	} {
+		if feedName(feed) == name {
+			return feed, ident.RegionID(region), true
+		}
+	}
+	return 0, "", false
+}
+
+// Lookup is the key of a lookup item. It has the field's number and not its name, so that a release which does not know the
+// field can free the item.
+func Lookup(tenant ident.TenantID, idPrefix string, l *storagev1.Lookup) store.Key {
+	return store.Key{
+		Partition: lookupPartition(tenant, shard(l)),
+		Sort:      idPrefix + "/" + strconv.Itoa(int(l.GetField())) + "/" + string(l.GetHash()),
+	}
+}
+
+// StandbyLookup is the key of a lookup entry of a sealed copy: two entities may have one value here.
+func StandbyLookup(tenant ident.TenantID, idPrefix string, l *storagev1.Lookup, id string) store.Key {
+	return store.Key{
+		Partition: standbyPartition(tenant, shard(l)),
+		Sort:      idPrefix + "/" + strconv.Itoa(int(l.GetField())) + "/" + string(l.GetHash()) + "/" + id,
+	}
+}
+
+func shard(l *storagev1.Lookup) byte {
+	if hash := l.GetHash(); len(hash) > 0 {
+		return hash[0] % lookupShards
+	}
+	return 0
+}
+
+func lookupPartition(tenant ident.TenantID, shard byte) string {
+	return tenantPrefix + string(tenant) + "/u/" + string('0'+rune(shard))
+}
+
+func standbyPartition(tenant ident.TenantID, shard byte) string {
+	return tenantPrefix + string(tenant) + "/s/" + string('0'+rune(shard))
+}
+
+// IDPrefix returns the type prefix of an entity's id, e.g. "usr".
+func IDPrefix(id string) string {
+	prefix, _, _ := strings.Cut(id, "_")
+	return prefix
+}
+
+// Partitions returns every partition that holds rows of a tenant, in any table. Lanes come last: what stands for an entity goes
+// before it.
+func Partitions(tenant ident.TenantID) []string {
+	all := idempotency.Partitions(tenant)
+	for shard := range byte(lookupShards) {
+		all = append(all, lookupPartition(tenant, shard), standbyPartition(tenant, shard))
+	}
+	for lane := range ident.Lane(ident.Lanes) {
+		all = append(all, Lane(tenant, lane))
+	}
+	return all
+}
