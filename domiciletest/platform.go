@@ -77,7 +77,7 @@ func (p *Platform) start(t testing.TB) {
 	logger := slog.New(residency.NewLogHandler(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	running, err := app.Start(ctx, app.Config{
 		DataDir: p.cfg.Dir, Host: "127.0.0.1", Topology: p.topo, Services: p.cfg.Services, Global: true,
-		OperationsPort: p.topo.OperationsPort(), Demo: p.cfg.Demo, Logger: logger, Clock: time.Now, Random: rand.Reader,
+		OperationsPort: p.topo.OperationsPort(), Demo: p.cfg.Demo, Faults: true, Logger: logger, Clock: time.Now, Random: rand.Reader,
 		Env: func(string) (string, bool) { return "", false }, Listen: p.sockets.listen,
 	})
 	if err != nil {

@@ -54,6 +54,10 @@ type Config struct {
 	// EnsureKey makes sure that a tenant has a data key in every region where it must have one. It is called before the first
 	// seal of a tenant in this process, perhaps by several goroutines at once; nil: the keys are there.
 	EnsureKey func(ctx context.Context, tenant ident.TenantID) error
+	// Replica is the region's copy of projections of tenants that are at home elsewhere; nil: it has none.
+	Replica *Replica
+	// Pages authenticates page tokens, in all regions alike.
+	Pages PageKeys
 	// Region is the region whose table this is. A mutation of a tenant that is at home elsewhere is refused.
 	Region ident.RegionID
 	// Jurisdiction is the region's; stored items are tagged with it.
@@ -115,8 +119,8 @@ type Engine struct {
 
 // NewEngine returns the engine of a region.
 func NewEngine(cfg Config) (*Engine, error) {
-	if cfg.Store == nil || cfg.Sealer == nil || cfg.Clock == nil || cfg.Rand == nil || cfg.Region == "" || cfg.Jurisdiction == "" {
-		return nil, errors.New("entity: Store, Sealer, Clock, Rand, Region and Jurisdiction are required")
+	if cfg.Store == nil || cfg.Sealer == nil || cfg.Pages == nil || cfg.Clock == nil || cfg.Rand == nil || cfg.Region == "" || cfg.Jurisdiction == "" {
+		return nil, errors.New("entity: Store, Sealer, Pages, Clock, Rand, Region and Jurisdiction are required")
 	}
 	cfg.Tuning = cfg.Tuning.withDefaults()
 	cfg.Rand = &lockedReader{r: cfg.Rand}

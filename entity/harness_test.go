@@ -2,6 +2,7 @@ package entity_test
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -66,8 +67,20 @@ func (w *world) start(decorate func(store.Store) store.Store, tuning entity.Tuni
 
 func newEngine(tb testing.TB, table store.Store, ring *seal.Keyring, tuning entity.Tuning) (*entity.Engine, *entity.Repository[*profilev1.User]) {
 	tb.Helper()
+	return engineOf(tb, entity.Config{Store: table, Tuning: tuning}, ring)
+}
+
+// newEngineWith is newEngine in a region that has a replica.
+func newEngineWith(tb testing.TB, table store.Store, ring *seal.Keyring, replica *entity.Replica) (*entity.Engine, *entity.Repository[*profilev1.User]) {
+	tb.Helper()
+	return engineOf(tb, entity.Config{Store: table, Replica: replica}, ring)
+}
+
+func engineOf(tb testing.TB, cfg entity.Config, ring *seal.Keyring) (*entity.Engine, *entity.Repository[*profilev1.User]) {
+	tb.Helper()
 	engine, err := entity.NewEngine(entity.Config{
-		Store: table, Sealer: ring, Region: region, Jurisdiction: jurisdiction, Clock: time.Now, Rand: rand.Reader, Tuning: tuning,
+		Store: cfg.Store, Tuning: cfg.Tuning, Replica: cfg.Replica, Sealer: ring, Pages: pageKeys{}, Region: region, Jurisdiction: jurisdiction,
+		Clock: time.Now, Rand: rand.Reader,
 		EnsureKey: func(ctx context.Context, tenant ident.TenantID) error {
 			return ring.Provision(ctx, tenant, 1, []ident.RegionID{region})
 		},
@@ -210,4 +223,19 @@ func until(condition func() bool) {
 	for !condition() {
 		runtime.Gosched()
 	}
+}
+
+// pageKeys is one key that never changes.
+type pageKeys struct{}
+
+func (pageKeys) MAC(purpose string, data []byte) (uint32, [16]byte, error) {
+	mac := hmac.New(sha256.New, []byte("a key of the tests"))
+	_, _ = mac.Write([]byte(purpose))
+	_, _ = mac.Write(data)
+	return 1, [16]byte(mac.Sum(nil)), nil
+}
+
+func (k pageKeys) Check(purpose string, data []byte, keyID uint32, mac [16]byte) bool {
+	_, want, _ := k.MAC(purpose, data)
+	return keyID == 1 && hmac.Equal(want[:], mac[:])
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/domicile-api/domicile/internal/call"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/store"
@@ -32,19 +33,22 @@ type Page struct {
 // there from the first page to the last is returned exactly once, whatever is created and deleted meanwhile. It fails with
 // TOKEN_INVALID when the token is forged, or another tenant's or list's.
 func (r *Repository[E]) List(ctx context.Context, page Page) (found []E, next string, err error) {
-	return list(ctx, r, r.name, page, func(tenant ident.TenantID, item store.Item) (E, error) {
-		stored, err := r.engine.open(ctx, r.shape, r.typ, tenant, item)
+	if _, err := r.engine.wholeEntities(ctx); err != nil {
+		return nil, "", err
+	}
+	return list(ctx, r, r.name, page, func(c *call.Call, item store.Item) (E, bool, error) {
+		stored, err := r.engine.open(ctx, r.shape, r.typ, c.Tenant, item)
 		if err != nil {
 			var none E
-			return none, err
+			return none, false, err
 		}
-		return r.public(stored), nil
+		return r.public(stored), true, nil
 	})
 }
 
-// list reads a page and makes an M of each item. query names what the token is good for.
+// list reads a page and makes an M of each item, or leaves it out. query names what the token is good for.
 func list[M, E proto.Message](
-	ctx context.Context, r *Repository[E], query string, page Page, read func(ident.TenantID, store.Item) (M, error),
+	ctx context.Context, r *Repository[E], query string, page Page, read func(*call.Call, store.Item) (M, bool, error),
 ) (found []M, next string, err error) {
 	c, err := caller(ctx)
 	if err != nil {
@@ -57,11 +61,24 @@ func list[M, E proto.Message](
 	if size == 0 {
 		size = defaultPageSize
 	}
-	after, err := r.engine.readToken(ctx, c.Tenant, r.prefix, query, page.Token)
+	after, err := r.engine.readToken(c.Tenant, r.prefix, query, page.Token)
 	if err != nil {
 		return nil, "", err
 	}
-	merged := newMerge(r.engine.cfg.Store, c.Tenant, r.prefix, after, size)
+	from, err := r.engine.source(c)
+	if err != nil {
+		return nil, "", err
+	}
+	// The lanes are read last, so that the answer's token covers all that the page shows, also what it shows to be gone.
+	defer func() {
+		if err == nil {
+			err = from.sawAll(ctx, c)
+		}
+		if err != nil {
+			found, next = nil, ""
+		}
+	}()
+	merged := newMerge(from.table, c.Tenant, r.prefix, after, size)
 	found = make([]M, 0, min(size, defaultPageSize))
 	last := ""
 	for len(found) < size {
@@ -72,17 +89,20 @@ func list[M, E proto.Message](
 		if !ok {
 			return found, "", nil
 		}
-		m, err := read(c.Tenant, item)
+		m, shown, err := read(c, item)
 		if err != nil {
 			return nil, "", err
+		}
+		if !shown {
+			continue
 		}
 		found = append(found, m)
 		last = strings.TrimPrefix(item.Key.Sort, keyspace.EntityPrefix)
 	}
-	if _, more, err := merged.next(ctx); err != nil || !more {
+	if more, err := from.follows(ctx, merged); err != nil || !more {
 		return found, "", err
 	}
-	next, err = r.engine.makeToken(ctx, c.Tenant, r.prefix, query, last)
+	next, err = r.engine.makeToken(c.Tenant, r.prefix, query, last)
 	return found, next, err
 }
 

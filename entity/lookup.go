@@ -112,7 +112,7 @@ func contains(all []*storagev1.Lookup, l *storagev1.Lookup) bool {
 // field is named as in the .proto file and must be marked LOOKUP_UNIQUE. It fails with NOT_FOUND when no entity has the value.
 func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, error) {
 	var none E
-	c, err := caller(ctx)
+	c, err := r.engine.wholeEntities(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -133,8 +133,9 @@ func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, err
 	}
 	entry := &storagev1.Lookup{Field: int32(fd.Number()), Hash: hash}
 	item, err := r.engine.cfg.Store.Get(ctx, keyspace.Lookup(c.Tenant, r.prefix, entry))
+	home := r.engine.atHome()
 	if errors.Is(err, store.ErrNotFound) {
-		return none, notFound()
+		return none, home.showing(ctx, c, notFound())
 	}
 	if err != nil {
 		return none, fmt.Errorf("reading the lookup item: %w", err)
@@ -143,13 +144,13 @@ func (r *Repository[E]) Lookup(ctx context.Context, field, value string) (E, err
 	if err := proto.Unmarshal(item.Value, &target); err != nil {
 		return none, fmt.Errorf("decoding the lookup item: %w", err)
 	}
-	stored, err := r.load(ctx, c.Tenant, target.GetId())
+	stored, err := r.load(ctx, c, target.GetId())
 	if err != nil {
 		return none, err
 	}
 	// The entity may have given the value up between the two reads.
 	if !contains(stored.lookups, entry) {
-		return none, notFound()
+		return none, home.showing(ctx, c, notFound())
 	}
 	return r.public(stored), nil
 }

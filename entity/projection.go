@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+	"github.com/domicile-api/domicile/internal/call"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/store"
@@ -20,12 +21,13 @@ type view struct {
 	typ       protoreflect.MessageType
 	projector *residency.Projector
 	etag      *shape
-	// sealed says that the projection has fields of the sealed part.
-	sealed bool
+	// scope says which fields the projection has.
+	scope policyv1.Scope
 }
 
 // GetProjection returns the projection P of an entity of the caller's tenant; see Repository.Get. A projection of scope GLOBAL
-// is made of the part that is stored in the clear, without a key.
+// is made of the part that is stored in the clear, without a key. In a region that is not the tenant's home it is read from the
+// region's replica; where that cannot answer, the call goes home by itself, and whatever is returned here is not sent.
 //
 //	entity.GetProjection[*profilev1.UserSummary](ctx, users, id)
 func GetProjection[P, E proto.Message](ctx context.Context, r *Repository[E], id string) (P, error) {
@@ -41,9 +43,20 @@ func GetProjection[P, E proto.Message](ctx context.Context, r *Repository[E], id
 	if err := r.checkID(id); err != nil {
 		return none, err
 	}
-	item, err := r.engine.item(ctx, c.Tenant, id)
+	from, err := r.engine.source(c)
 	if err != nil {
 		return none, err
+	}
+	item, err := from.item(ctx, c, id)
+	if err != nil {
+		return none, err
+	}
+	if from.replica {
+		p, there, err := projectReplica[P](ctx, r, v, c, item)
+		if err == nil && !there {
+			err = notFound()
+		}
+		return p, err
 	}
 	return project[P](ctx, r, v, c.Tenant, item)
 }
@@ -55,8 +68,12 @@ func ListProjections[P, E proto.Message](ctx context.Context, r *Repository[E], 
 	if err != nil {
 		return nil, "", err
 	}
-	return list(ctx, r, v.name, page, func(tenant ident.TenantID, item store.Item) (P, error) {
-		return project[P](ctx, r, v, tenant, item)
+	return list(ctx, r, v.name, page, func(c *call.Call, item store.Item) (P, bool, error) {
+		if r.engine.away(c) {
+			return projectReplica[P](ctx, r, v, c, item)
+		}
+		p, err := project[P](ctx, r, v, c.Tenant, item)
+		return p, true, err
 	})
 }
 
@@ -67,7 +84,7 @@ func project[P, E proto.Message](ctx context.Context, r *Repository[E], v *view,
 	if err != nil {
 		return none, err
 	}
-	if v.sealed {
+	if v.scope != policyv1.Scope_SCOPE_GLOBAL {
 		stored, err := r.engine.open(ctx, r.shape, r.typ, tenant, item)
 		if err != nil {
 			return none, err
@@ -95,7 +112,7 @@ func viewOf[P, E proto.Message](r *Repository[E]) (*view, error) {
 	options, _ := residency.ProjectionOf(md)
 	v := &view{
 		name: string(md.FullName()), typ: typ, projector: projector, etag: &shape{},
-		sealed: options.GetScope() != policyv1.Scope_SCOPE_GLOBAL,
+		scope: options.GetScope(),
 	}
 	v.etag.setFilled(md)
 	r.views.Store(md.FullName(), v)

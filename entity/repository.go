@@ -2,19 +2,15 @@ package entity
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	"github.com/domicile-api/domicile/internal/call"
 	"github.com/domicile-api/domicile/internal/fault"
-	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/residency"
-	"github.com/domicile-api/domicile/internal/store"
 )
 
 // Repository keeps the entities of one type, of all tenants that are at home in its region; each call sees its own tenant's
@@ -46,27 +42,27 @@ func New[E proto.Message](engine *Engine) (*Repository[E], error) {
 // of this id, and with INVALID_ARGUMENT when the id is not one of this type.
 func (r *Repository[E]) Get(ctx context.Context, id string) (E, error) {
 	var none E
-	c, err := caller(ctx)
+	c, err := r.engine.wholeEntities(ctx)
 	if err != nil {
 		return none, err
 	}
 	if err := r.checkID(id); err != nil {
 		return none, err
 	}
-	stored, err := r.load(ctx, c.Tenant, id)
+	stored, err := r.load(ctx, c, id)
 	if err != nil {
 		return none, err
 	}
 	return r.public(stored), nil
 }
 
-// load reads and opens an entity.
-func (r *Repository[E]) load(ctx context.Context, tenant ident.TenantID, id string) (*row, error) {
-	item, err := r.engine.item(ctx, tenant, id)
+// load reads and opens an entity at home, and notes what the call sees by it.
+func (r *Repository[E]) load(ctx context.Context, c *call.Call, id string) (*row, error) {
+	item, err := r.engine.atHome().item(ctx, c, id)
 	if err != nil {
 		return nil, err
 	}
-	return r.engine.open(ctx, r.shape, r.typ, tenant, item)
+	return r.engine.open(ctx, r.shape, r.typ, c.Tenant, item)
 }
 
 // public is what is handed out of an entity: with its etag, and without fields that this release does not know, whose class it
@@ -75,18 +71,6 @@ func (r *Repository[E]) public(stored *row) E {
 	residency.DropUnknown(stored.message)
 	r.setEtag(stored.message.ProtoReflect(), stored.version)
 	return as[E](stored.message)
-}
-
-// item reads the item of an entity, or NOT_FOUND.
-func (e *Engine) item(ctx context.Context, tenant ident.TenantID, id string) (store.Item, error) {
-	item, err := e.cfg.Store.Get(ctx, keyspace.Entity(tenant, id))
-	if errors.Is(err, store.ErrNotFound) {
-		return store.Item{}, notFound()
-	}
-	if err != nil {
-		return store.Item{}, fmt.Errorf("reading the entity: %w", err)
-	}
-	return item, nil
 }
 
 // notFound has one text for what was never there and for what is another tenant's.

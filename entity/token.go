@@ -1,47 +1,56 @@
 package entity
 
 import (
-	"context"
-	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/gofrs/uuid/v5"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/seal"
 )
 
-// A page token is base64url of a version byte, the UUID of the last id on the page before, and a MAC over both and over the
-// query that it belongs to: 66 characters. The MAC is the tenant's own keyed hash, so another tenant's token does not verify.
+// PageKeys authenticates page tokens. All regions have the same keys, so that a list that was begun in one goes on in another.
+type PageKeys interface {
+	// MAC returns a 16-byte code of data under the newest key, and the key's id. purpose separates uses.
+	MAC(purpose string, data []byte) (keyID uint32, mac [16]byte, err error)
+	// Check tells whether MAC made the code, under a key that is still good.
+	Check(purpose string, data []byte, keyID uint32, mac [16]byte) bool
+}
+
+// A page token is base64url of a version byte, the key's id, the UUID of the last id on the page before, and a MAC over
+// the UUID, the tenant and the query that it belongs to: 50 characters.
 const (
-	tokenVersion = 1
-	tokenMAC     = 32
-	tokenBytes   = 1 + uuid.Size + tokenMAC
-	// tokenPurpose separates these hashes from those of lookup values.
+	tokenVersion = 2
+	tokenMAC     = 16
+	tokenHead    = 1 + 4
+	tokenBytes   = tokenHead + uuid.Size + tokenMAC
+	// tokenPurpose separates these codes from those of consistency tokens.
 	tokenPurpose = "domicile.entity.page_token"
 )
 
 // makeToken returns the token of the page after the given id.
-func (e *Engine) makeToken(ctx context.Context, tenant ident.TenantID, idPrefix, query, last string) (string, error) {
+func (e *Engine) makeToken(tenant ident.TenantID, idPrefix, query, last string) (string, error) {
 	u, ok := parseID(idPrefix, last)
 	if !ok {
 		return "", errors.New("entity: a stored id is not a TypeID")
 	}
-	body := append([]byte{tokenVersion}, u[:]...)
-	mac, err := e.cfg.Sealer.Hash(ctx, tenant, tokenPurpose, append(slices.Clip(body), query...))
+	keyID, mac, err := e.cfg.Pages.MAC(tokenPurpose, tokenData(tenant, query, u))
 	if err != nil {
 		return "", fmt.Errorf("authenticating a page token: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(append(body, mac...)), nil
+	raw := make([]byte, 0, tokenBytes)
+	raw = append(raw, tokenVersion)
+	raw = binary.BigEndian.AppendUint32(raw, keyID)
+	raw = append(raw, u[:]...)
+	return base64.RawURLEncoding.EncodeToString(append(raw, mac[:]...)), nil
 }
 
 // readToken returns the id that a token continues after; "" when there is no token.
-func (e *Engine) readToken(ctx context.Context, tenant ident.TenantID, idPrefix, query, token string) (string, error) {
+func (e *Engine) readToken(tenant ident.TenantID, idPrefix, query, token string) (string, error) {
 	if token == "" {
 		return "", nil
 	}
@@ -52,18 +61,20 @@ func (e *Engine) readToken(ctx context.Context, tenant ident.TenantID, idPrefix,
 	if err != nil || len(raw) != tokenBytes || raw[0] != tokenVersion {
 		return "", tokenInvalid()
 	}
-	body, mac := raw[:tokenBytes-tokenMAC], raw[tokenBytes-tokenMAC:]
-	want, err := e.cfg.Sealer.Hash(ctx, tenant, tokenPurpose, append(slices.Clip(body), query...))
-	if errors.Is(err, seal.ErrNoKey) {
-		return "", tokenInvalid() // a tenant without a key never got a token
-	}
-	if err != nil {
-		return "", fmt.Errorf("checking a page token: %w", err)
-	}
-	if subtle.ConstantTimeCompare(mac, want) != 1 {
+	keyID, u := binary.BigEndian.Uint32(raw[1:]), uuid.UUID(raw[tokenHead:tokenHead+uuid.Size])
+	if !e.cfg.Pages.Check(tokenPurpose, tokenData(tenant, query, u), keyID, [tokenMAC]byte(raw[tokenHead+uuid.Size:])) {
 		return "", tokenInvalid()
 	}
-	return formatID(idPrefix, uuid.UUID(body[1:])), nil
+	return formatID(idPrefix, u), nil
+}
+
+// tokenData is what a page token's code is about.
+func tokenData(tenant ident.TenantID, query string, last uuid.UUID) []byte {
+	data := make([]byte, 0, uuid.Size+1+len(tenant)+len(query))
+	data = append(data, last[:]...)
+	data = append(data, tenant...)
+	data = append(data, 0)
+	return append(data, query...)
 }
 
 func tokenInvalid() error {

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
@@ -108,7 +109,7 @@ func mutate[E, R proto.Message](
 		return none, err
 	}
 	for range r.engine.cfg.Tuning.UpdateAttempts {
-		stored, err := r.load(ctx, c.Tenant, id)
+		stored, err := r.load(ctx, c, id)
 		if err != nil {
 			return none, err
 		}
@@ -168,7 +169,8 @@ func commit[E, R proto.Message](ctx context.Context, r *Repository[E], c *call.C
 	v, err := m.wait(ctx)
 	switch {
 	case errors.Is(err, errTaken):
-		return none, fault.New(errorsv1.Reason_REASON_ALREADY_EXISTS, "another entity of this tenant has one of the unique values")
+		taken := fault.New(errorsv1.Reason_REASON_ALREADY_EXISTS, "another entity of this tenant has one of the unique values")
+		return none, r.engine.atHome().showing(ctx, c, taken)
 	case errors.Is(err, errRepeated):
 		return none, fault.Wrap(errorsv1.Reason_REASON_OUTCOME_UNKNOWN, err, "another call with this idempotency key has committed")
 	case err != nil:
@@ -193,7 +195,7 @@ func (e *Engine) prepare(
 		tenant: c.Tenant, jurisdiction: e.cfg.Jurisdiction, lane: keyspace.LaneOf(id), epoch: c.Epoch,
 		span: trace.SpanContextFromContext(ctx), done: make(chan struct{}),
 	}
-	record := &storagev1.OutboxRecord{Entity: s.name, Id: id, Deleted: deleted}
+	record := &storagev1.OutboxRecord{Entity: s.name, Id: id, Deleted: deleted, CommitTime: timestamppb.New(e.cfg.Clock())}
 	if c.Operation != nil {
 		operation := *c.Operation
 		m.operation, m.recordKey = &operation, idempotency.Key(c.Tenant, operation.KeyHash)

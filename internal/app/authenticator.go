@@ -37,8 +37,8 @@ func (a authenticator) Authenticate(ctx context.Context, bearer string, c *call.
 	return a.credentials.Check(ctx, key, bearer)
 }
 
-// atHome refuses the call of a tenant that, as this region knows it, is no longer active or has another home. The edge has looked
-// already, but its directory may be older, and between its look and the end of the call's body the tenant may have been deleted.
+// atHome refuses the call of a tenant that, as this region knows it, is no longer active or, unless the region's replica answers it,
+// has another home. The edge has looked already, but its directory may be older, and between its look and the end of the call's body the tenant may have been deleted.
 func (a authenticator) atHome(c *call.Call) error {
 	if c.Home == "" {
 		return nil // A method of the control region: not a tenant's call.
@@ -49,7 +49,7 @@ func (a authenticator) atHome(c *call.Call) error {
 		return nil // Newer than this region's directory: the key is looked up in the table.
 	case t.State != uint8(tenancyv1.TenantState_TENANT_STATE_ACTIVE):
 		return fault.New(errorsv1.Reason_REASON_TENANT_UNKNOWN, "host, API key and Domicile-Tenant header name no tenant of the platform")
-	case t.Home != a.region:
+	case t.Home != a.region && c.Home == c.Region:
 		return fault.New(errorsv1.Reason_REASON_MISROUTED, "the call was routed to a region that is not the tenant's home")
 	default:
 		return nil

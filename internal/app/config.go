@@ -33,6 +33,10 @@ type Config struct {
 	OperationsPort int
 	// Demo makes the demonstration tenants.
 	Demo bool
+	// Faults lets operators disturb the regions, which must all be in this process.
+	Faults bool
+	// WAN makes the regions of this process as far from each other as the topology says.
+	WAN bool
 
 	Logger *slog.Logger
 	Clock  func() time.Time

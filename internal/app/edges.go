@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,8 +12,10 @@ import (
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+	"github.com/domicile-api/domicile/internal/consistency"
 	"github.com/domicile-api/domicile/internal/edge"
 	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
@@ -21,15 +24,27 @@ import (
 
 // newEdge makes what answers at a region's port. local answers what is at home in the region.
 func (p *Platform) newEdge(r *region, local http.Handler, metrics edge.Metrics) (*edge.Edge, error) {
-	e, err := edge.New(edge.Config{
+	cfg := edge.Config{
 		Region: r.index, Topology: p.cfg.Topology, Services: p.services, Resolver: r.directory.Resolver, Health: healthy,
 		Signer: r.signer(p.cfg), Local: local, OwnHosts: []string{"localhost", p.cfg.Host}, Clock: p.cfg.Clock, Logger: p.cfg.Logger,
-		Metrics: metrics, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
-	})
+		Metrics: metrics, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator, Dial: p.network.dial(r.id),
+	}
+	if r.tokens != nil {
+		cfg.Nearest = nearest{r.tokens.gate}
+	}
+	e, err := edge.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("making the edge of %s: %w", r.id, err)
 	}
 	return e, nil
+}
+
+// nearest is a gate as the edge asks it.
+type nearest struct{ gate *consistency.Gate }
+
+// Admit implements edge.Nearest.
+func (n nearest) Admit(ctx context.Context, tenant ident.TenantID, t routing.Tenant, header http.Header) (bool, error) {
+	return n.gate.Admit(ctx, tenant, t, header)
 }
 
 // healthy says that no region is dead or draining: nothing declares that yet.
@@ -50,9 +65,9 @@ func (p *Platform) servicesOf(r *region) (http.Handler, error) {
 // globalName makes what answers at the global name: the nearest edge. A process that runs all regions stands in for the CDN, too,
 // so it takes a caller's own word for where it is.
 func (p *Platform) globalName() (http.Handler, error) {
-	edges := make(map[topology.Index]http.Handler, len(p.regions))
-	for _, r := range p.regions {
-		edges[r.index] = r.edge
+	edges := make(map[topology.Index]http.Handler, len(p.nodes))
+	for _, n := range p.nodes {
+		edges[n.index] = n
 	}
 	global, err := edge.NewGlobal(edge.GlobalConfig{Topology: p.cfg.Topology, Edges: edges, TrustCountry: true})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // eraser destroys a region's part of purged tenants: first the keys, so that nothing can be sealed or opened any more, then the
-// rows, then what the store's files still hold of both; then it says so in the directory. It is told by the follower, and finds
+// rows, copies and messages, then what the store's files still hold of both; then it says so in the directory. It is told by the follower, and finds
 // what a crash left by reading the directory when it starts.
 type eraser struct {
 	region ident.RegionID
@@ -52,16 +52,15 @@ func newEraser(region ident.RegionID, clock func() time.Time, logger *slog.Logge
 // Apply takes records from the follower; it is a directory.Sink.
 func (e *eraser) Apply(records []*directoryv1.Record) {
 	for _, r := range records {
-		if t := r.GetTenant(); e.concerns(t) {
+		if t := r.GetTenant(); purged(t) {
 			e.add(ident.TenantID(t.GetId()))
 		}
 	}
 }
 
-// concerns tells whether a purged tenant's rows or keys may lie in this region.
-func (e *eraser) concerns(t *tenancyv1.Tenant) bool {
-	return t.GetState() == tenancyv1.TenantState_TENANT_STATE_PURGED &&
-		(t.GetHome() == string(e.region) || t.GetStandby() == string(e.region))
+// purged tells whether a tenant is to be erased. Every region does it: what policies allowed before may have left something anywhere.
+func purged(t *tenancyv1.Tenant) bool {
+	return t.GetState() == tenancyv1.TenantState_TENANT_STATE_PURGED
 }
 
 func (e *eraser) add(tenant ident.TenantID) {
@@ -101,7 +100,7 @@ func (e *eraser) findLeft(ctx context.Context) error {
 			return err
 		}
 		for _, r := range page.Records {
-			if e.concerns(r.GetTenant()) {
+			if purged(r.GetTenant()) {
 				e.add(ident.TenantID(r.GetTenant().GetId()))
 			}
 			q.After = ident.TenantID(r.GetTenant().GetId())

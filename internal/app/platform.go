@@ -17,10 +17,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
-	"github.com/domicile-api/domicile/internal/seal"
-	"github.com/domicile-api/domicile/internal/store/tracestore"
 )
 
 // closeTimeout bounds how long accepted mutations may take to get their outcome when the process stops.
@@ -34,12 +33,15 @@ type Platform struct {
 	logger   *slog.Logger
 	services []protoreflect.ServiceDescriptor
 	methods  *routing.Methods
-	regions  []*region
-	courier  *seal.InProcess
-	tables   *tables
-	demo     DemoFile
+	catalog  *residency.Catalog
+	calls    *callMetrics
+	// nodes are the regions of this process; network is how they reach each other and those of other processes.
+	nodes   []*node
+	network *network
+	demo    DemoFile
 
-	listeners map[string]*listener
+	// listeners are the ports that are no region's.
+	listeners []*listener
 	// cancel ends the loops; loops waits for them; failed gets the first failure of anything that should go on.
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
@@ -51,10 +53,7 @@ type Platform struct {
 // Start opens everything and begins to serve. It returns when all ports are open; WaitReady tells when all can answer. What was
 // opened before a failure is closed again.
 func Start(ctx context.Context, cfg Config) (*Platform, error) {
-	p := &Platform{
-		cfg: cfg, logger: cfg.Logger, registry: prometheus.NewRegistry(), courier: seal.NewInProcess(),
-		listeners: map[string]*listener{}, failed: make(chan error, 1),
-	}
+	p := &Platform{cfg: cfg, logger: cfg.Logger, registry: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	loops, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.cancel = cancel
 	if err := p.start(ctx, loops); err != nil {
@@ -65,73 +64,65 @@ func Start(ctx context.Context, cfg Config) (*Platform, error) {
 
 func (p *Platform) start(ctx, loops context.Context) error {
 	p.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p.calls = newCallMetrics(p.registry)
 	var err error
 	if p.tracing, err = NewTracing(ctx, p.cfg.Env); err != nil {
 		return err
 	}
+	if err := p.describeServices(); err != nil {
+		return err
+	}
+	if p.catalog, err = residency.NewCatalog(entitiesOf(p.cfg)...); err != nil {
+		return fmt.Errorf("reading the entities of the services: %w", err)
+	}
+	p.network = newNetwork(p.cfg)
 	for _, id := range p.cfg.regions() {
-		r, err := openRegion(p.cfg, id) //nolint:contextcheck // See Start.
+		n, err := p.newNode(loops, id)
 		if err != nil {
 			return err
 		}
-		p.regions = append(p.regions, r)
-		if r.regional != nil && p.tracing.Provider != nil {
-			r.regional = tracestore.New(r.regional, p.tracing.Provider, regionalTable)
+		p.nodes = append(p.nodes, n)
+	}
+	p.registry.MustRegister(syncMetrics{p.nodes})
+	for _, n := range p.nodes {
+		if err := n.prepare(ctx); err != nil {
+			return err
 		}
 	}
-	if err := p.openRegions(ctx); err != nil {
-		return err
+	for _, n := range p.nodes {
+		n.region().run()
 	}
 	if err := p.serve(ctx); err != nil {
 		return err
-	}
-	p.tables.run(loops, p.loop)
-	for _, r := range p.regions {
-		r.run(func(name string, run func(context.Context) error) { p.loop(loops, name, run) })
 	}
 	p.loop(loops, "seeding", p.seed)
 	return nil
 }
 
-// openRegions puts the regions' components together. All directories are opened before any data, since keys travel between regions.
-func (p *Platform) openRegions(ctx context.Context) error {
-	var err error
-	if p.tables, err = openTables(ctx, p.cfg, p.regions); err != nil {
-		return err
+// newNode makes the place of a region. Its region lives as long as loops, or until it is killed.
+func (p *Platform) newNode(loops context.Context, id ident.RegionID) (*node, error) {
+	index, ok := p.cfg.Topology.Index(id)
+	if !ok {
+		return nil, fmt.Errorf("region %s is not in the topology", id)
 	}
-	for _, r := range p.regions {
-		if err := r.openDirectory(p.cfg, p.tables.of(r.id)); err != nil {
-			return err
-		}
-		if !p.cfg.EdgeOnly {
-			if err := r.openData(p.cfg, p.courier); err != nil {
-				return err
-			}
-		}
-	}
-	if err := p.describeServices(); err != nil {
-		return err
-	}
-	metrics := newCallMetrics(p.registry)
-	for _, r := range p.regions {
-		local, err := p.servicesOf(r)
-		if err != nil {
-			return fmt.Errorf("mounting the services of %s: %w", r.id, err)
-		}
-		if r.edge, err = p.newEdge(r, local, metrics.at(r.id)); err != nil {
-			return err
-		}
-	}
-	return nil
+	n := &node{id: id, index: index}
+	n.open = func(ctx context.Context) (*region, error) { return p.openRegion(ctx, loops, n) }
+	return n, nil
 }
 
-// serve opens the ports.
-func (p *Platform) serve(ctx context.Context) error {
-	for _, r := range p.regions {
-		if err := p.open(ctx, string(r.id), p.cfg.Topology.Port(r.index), rpc.CORS(r.edge)); err != nil {
-			return err
+// regions returns those that run.
+func (p *Platform) regions() []*region {
+	running := make([]*region, 0, len(p.nodes))
+	for _, n := range p.nodes {
+		if r := n.region(); r != nil {
+			running = append(running, r)
 		}
 	}
+	return running
+}
+
+// serve opens the ports that are no region's.
+func (p *Platform) serve(ctx context.Context) error {
 	if p.cfg.Global {
 		global, err := p.globalName()
 		if err != nil {
@@ -141,8 +132,19 @@ func (p *Platform) serve(ctx context.Context) error {
 			return err
 		}
 	}
-	ops := opsPort{ready: p.notReady, metrics: p.registry, operators: p.regions[0].edge}
+	ops := opsPort{ready: p.notReady, metrics: p.registry, operators: p.operators()}
 	return p.open(ctx, "operations", p.cfg.OperationsPort, ops.handler())
+}
+
+// operators returns what answers operators' calls: the edge of the control region if it is in this process, which takes no other region
+// to be there, and else that of any.
+func (p *Platform) operators() http.Handler {
+	for _, n := range p.nodes {
+		if n.index == p.cfg.Topology.Control() {
+			return n
+		}
+	}
+	return p.nodes[0]
 }
 
 func (p *Platform) open(ctx context.Context, name string, port int, handler http.Handler) error {
@@ -151,7 +153,7 @@ func (p *Platform) open(ctx context.Context, name string, port int, handler http
 	if err != nil {
 		return err
 	}
-	p.listeners[name] = l
+	p.listeners = append(p.listeners, l)
 	p.loops.Go(func() { p.fail(l.serve()) })
 	return nil
 }
@@ -191,10 +193,9 @@ func (p *Platform) Close() error {
 	var errs []error
 	p.closed.Do(func() {
 		p.ready.Store(false)
-		errs = append(errs, p.stopListeners())
+		errs = append(errs, p.stopListeners(), p.stopNodes())
 		p.cancel()
 		p.loops.Wait()
-		errs = append(errs, p.closeRegions())
 		if p.tracing != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 			defer cancel()
@@ -213,13 +214,13 @@ func (p *Platform) stopListeners() error {
 	return together(stops)
 }
 
-// closeRegions closes all regions at once: none needs another for it, and each may take closeTimeout.
-func (p *Platform) closeRegions() error {
-	closes := make([]func() error, 0, len(p.regions))
-	for _, r := range p.regions {
-		closes = append(closes, r.close)
+// stopNodes stops all regions at once: none needs another for it, and each may take closeTimeout.
+func (p *Platform) stopNodes() error {
+	stops := make([]func() error, 0, len(p.nodes))
+	for _, n := range p.nodes {
+		stops = append(stops, n.stop)
 	}
-	return together(closes)
+	return together(stops)
 }
 
 // together runs functions at the same time and returns all their errors.

@@ -17,17 +17,9 @@ var errStarting = errors.New("regions are learning of each other")
 // readyPoll is how often WaitReady and WaitKnown look again.
 const readyPoll = 5 * time.Millisecond
 
-// seed makes what a platform needs before anyone can ask it for more, waits until each region knows all of it, writes it
-// to the file, and calls the platform ready.
+// seed makes what a platform needs before anyone can ask it for more, waits until each region knows all of it and of the others, writes
+// it to the file, and calls the platform ready.
 func (p *Platform) seed(ctx context.Context) error {
-	for _, r := range p.regions {
-		if r.writer == nil {
-			continue
-		}
-		if err := r.publishRouteKey(ctx); err != nil {
-			return err
-		}
-	}
 	if err := p.seedControl(ctx); err != nil {
 		return err
 	}
@@ -41,7 +33,7 @@ func (p *Platform) seed(ctx context.Context) error {
 // seedControl runs in the process of the control region only: it alone writes tenants and keys.
 func (p *Platform) seedControl(ctx context.Context) error {
 	control := p.cfg.Topology.Control()
-	for _, r := range p.regions {
+	for _, r := range p.regions() {
 		if r.index != control || r.writer == nil {
 			continue
 		}
@@ -65,13 +57,16 @@ func (p *Platform) seedControl(ctx context.Context) error {
 
 // allKnown returns nil when each region of the process knows the others' route keys, the operator's key, and the seeded tenants.
 func (p *Platform) allKnown() error {
-	for _, r := range p.regions {
+	for _, r := range p.regions() {
 		if r.writer == nil {
 			continue
 		}
-		for _, other := range p.regions {
+		for _, other := range p.regions() {
 			if _, ok := r.directory.Index.RouteKey(other.id, other.routeKey.id); !ok {
 				return fmt.Errorf("%s does not know the route key of %s yet: %w", r.id, other.id, errStarting)
+			}
+			if err := r.tokens.ready(); err != nil {
+				return fmt.Errorf("%s cannot authenticate tokens yet: %w", r.id, err)
 			}
 		}
 		for _, t := range p.demo.Tenants {
@@ -124,7 +119,7 @@ func (p *Platform) WaitReady(ctx context.Context) error { return p.poll(ctx, p.n
 // WaitKnown returns when each region of the process knows a tenant and a key of it.
 func (p *Platform) WaitKnown(ctx context.Context, tenant ident.TenantID, keyID string) error {
 	return p.poll(ctx, func() error {
-		for _, r := range p.regions {
+		for _, r := range p.regions() {
 			if err := r.knowsTenant(tenant); err != nil {
 				return err
 			}

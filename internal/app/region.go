@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -19,10 +21,13 @@ import (
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/routeheader"
+	"github.com/domicile-api/domicile/internal/rpc"
 	"github.com/domicile-api/domicile/internal/seal"
 	"github.com/domicile-api/domicile/internal/seal/local"
 	"github.com/domicile-api/domicile/internal/store"
+	"github.com/domicile-api/domicile/internal/store/globaltable"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
+	"github.com/domicile-api/domicile/internal/store/tracestore"
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
@@ -31,13 +36,15 @@ const (
 	directoryTable = "directory"
 	regionalTable  = "regional"
 	keysTable      = "keys"
+	replicaTable   = "replica"
+	queuesTable    = "queues"
 
 	storeFolder   = "store"
 	routeKeyFile  = "route.key"
 	directoryFile = "directory.snapshot"
 )
 
-// region is everything that this process runs of one region.
+// region is everything that this process runs of one region, from its start to its end.
 type region struct {
 	id       ident.RegionID
 	index    topology.Index
@@ -48,42 +55,97 @@ type region struct {
 	// What follows is absent in a process that runs edges alone, except directory.
 	db       *pebblestore.DB
 	regional store.Store
-	table    directory.Table
+	replica  store.Store
+	table    *globaltable.Table
+	links    []*globaltable.Link
+	wrapper  *local.Wrapper
 	keys     *seal.Keyring
+	tokens   *tokens
 	entities *entity.Engine
 	writer   *directory.Writer
 	eraser   *eraser
+	sync     *synchronisation
+	peers    *peers
 
 	directory *directory.Replica
 	// edge answers what comes in at the region's port.
 	edge *edge.Edge
+	port *listener
+
+	// loops are what runs until the region ends: cancel ends them, fail takes the first failure of one.
+	ctx    context.Context //nolint:containedctx // the region's life
+	cancel context.CancelFunc
+	loops  sync.WaitGroup
+	fail   func(error)
 }
 
-// openRegion opens the region's folder: its route key, and with stores also the store and the region's own key.
-func openRegion(cfg Config, id ident.RegionID) (*region, error) {
-	index, ok := cfg.Topology.Index(id)
-	if !ok {
-		return nil, fmt.Errorf("region %s is not in the topology", id)
-	}
+// openRegion starts a region on what is in its folder. What was opened before a failure is closed again.
+func (p *Platform) openRegion(ctx, loops context.Context, n *node) (*region, error) {
 	r := &region{
-		id: id, index: index, dir: filepath.Join(cfg.DataDir, string(id)),
-		logger: cfg.Logger.With(slog.String("region", string(id))),
+		id: n.id, index: n.index, dir: filepath.Join(p.cfg.DataDir, string(n.id)),
+		logger: p.cfg.Logger.With(slog.String("region", string(n.id))), fail: p.fail,
 	}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data folder of %s: %w", id, err)
-	}
-	if !cfg.EdgeOnly {
-		db, err := pebblestore.Open(pebblestore.Config{Dir: filepath.Join(r.dir, storeFolder), Clock: cfg.Clock, Logger: r.logger})
-		if err != nil {
-			return nil, inUse(cfg.DataDir, err)
-		}
-		r.db, r.regional = db, db.Table(regionalTable)
-	}
-	var err error
-	if r.routeKey, err = loadRouteKey(filepath.Join(r.dir, routeKeyFile), cfg.Random); err != nil {
-		return nil, errors.Join(err, r.close())
+	r.ctx, r.cancel = context.WithCancel(loops)
+	if err := p.assemble(ctx, r); err != nil {
+		return nil, errors.Join(err, r.close()) //nolint:contextcheck // what was opened is closed also when ctx has ended
 	}
 	return r, nil
+}
+
+// assemble puts the region's components together, each on those before it.
+func (p *Platform) assemble(ctx context.Context, r *region) error {
+	if err := r.openStore(p); err != nil {
+		return err
+	}
+	if err := r.openPeers(p); err != nil {
+		return err
+	}
+	if err := r.openDirectory(ctx, p); err != nil {
+		return err
+	}
+	if err := r.openData(p); err != nil {
+		return err
+	}
+	if err := r.openSync(ctx, p); err != nil {
+		return err
+	}
+	local, err := p.servicesOf(r)
+	if err != nil {
+		return fmt.Errorf("mounting the services of %s: %w", r.id, err)
+	}
+	if r.edge, err = p.newEdge(r, local, p.calls.at(r.id)); err != nil {
+		return err
+	}
+	server := rpc.NewServer(rpc.ServerConfig{Handler: r.peers.beside(rpc.CORS(r.edge)), Logger: p.logger})
+	r.port, err = p.cfg.listen(ctx, string(r.id), p.cfg.Topology.Port(r.index), server)
+	return err
+}
+
+// openStore opens the region's folder: its route key, and with stores also the store.
+func (r *region) openStore(p *Platform) error {
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return fmt.Errorf("making the data folder of %s: %w", r.id, err)
+	}
+	if !p.cfg.EdgeOnly {
+		db, err := pebblestore.Open(pebblestore.Config{Dir: filepath.Join(r.dir, storeFolder), Clock: p.cfg.Clock, Logger: r.logger})
+		if err != nil {
+			return inUse(p.cfg.DataDir, err)
+		}
+		r.db = db
+		r.regional, r.replica = p.traced(db, regionalTable), p.traced(db, replicaTable)
+	}
+	var err error
+	r.routeKey, err = loadRouteKey(filepath.Join(r.dir, routeKeyFile), p.cfg.Random)
+	return err
+}
+
+// traced is a table whose calls are spans, when spans go anywhere.
+func (p *Platform) traced(db *pebblestore.DB, name string) store.Store {
+	table := db.Table(name)
+	if p.tracing.Provider != nil {
+		return tracestore.New(table, p.tracing.Provider, name)
+	}
+	return table
 }
 
 // inUse says who holds a data folder that is in use.
@@ -98,14 +160,20 @@ func inUse(dir string, err error) error {
 	return fmt.Errorf("the data folder %s is in use by pid %d; stop it, or give another --data", dir, locked.PID)
 }
 
-// openDirectory puts together what the region knows of the directory. table is nil for an edge alone.
-func (r *region) openDirectory(cfg Config, table directory.Table) error {
-	r.table = table
+// openDirectory puts together what the region knows of the directory.
+func (r *region) openDirectory(ctx context.Context, p *Platform) error {
+	cfg := p.cfg
 	control := cfg.Topology.ID(cfg.Topology.Control())
 	var also directory.Sink
-	if table != nil {
+	var table directory.Table
+	if r.db != nil {
+		if err := r.openTable(ctx, p); err != nil {
+			return err
+		}
+		table = r.table
 		r.eraser = newEraser(r.id, cfg.Clock, r.logger)
-		also = r.eraser
+		r.sync = newSynchronisation(p, r)
+		also = directory.Sinks{r.eraser, r.sync}
 	}
 	replica, err := directory.OpenReplica(directory.ReplicaConfig{
 		Table: table, Topology: cfg.Topology, Path: filepath.Join(r.dir, directoryFile), HostSuffixes: []string{"localhost"},
@@ -115,7 +183,7 @@ func (r *region) openDirectory(cfg Config, table directory.Table) error {
 		return fmt.Errorf("opening the directory of %s: %w", r.id, err)
 	}
 	r.directory = replica
-	if table == nil {
+	if r.db == nil {
 		return nil
 	}
 	r.writer = directory.NewWriter(directory.WriterConfig{
@@ -125,27 +193,59 @@ func (r *region) openDirectory(cfg Config, table directory.Table) error {
 	return nil
 }
 
-// openData puts together what keeps the tenants' data.
-func (r *region) openData(cfg Config, courier *seal.InProcess) error {
-	wrapper, err := local.Open(r.dir, r.id)
+// openTable opens the region's replica of the directory's global table, and its links to all other regions.
+func (r *region) openTable(ctx context.Context, p *Platform) error {
+	var others []ident.RegionID
+	for _, i := range p.cfg.Topology.Regions() {
+		if i != r.index {
+			others = append(others, p.cfg.Topology.ID(i))
+		}
+	}
+	table, err := globaltable.Open(ctx, globaltable.Config{
+		Region: r.id, Peers: others, Local: r.db.Table(directoryTable), Clock: p.cfg.Clock, Logger: r.logger,
+	})
 	if err != nil {
+		return fmt.Errorf("opening the directory's replica in %s: %w", r.id, err)
+	}
+	r.table = table
+	for _, other := range others {
+		r.links = append(r.links, table.Connect(other, r.peers.receiver(other)))
+	}
+	return nil
+}
+
+// openData puts together what keeps the tenants' data.
+func (r *region) openData(p *Platform) error {
+	if r.db == nil {
+		return nil
+	}
+	cfg := p.cfg
+	var err error
+	if r.wrapper, err = local.Open(r.dir, r.id); err != nil {
 		return fmt.Errorf("opening the key of %s: %w", r.id, err)
 	}
 	jurisdiction := cfg.Topology.Jurisdiction(r.index)
 	r.keys = seal.NewKeyring(seal.KeyringConfig{
-		Region: r.id, Jurisdiction: jurisdiction, Keys: r.db.Table(keysTable), Wrapper: wrapper, Courier: courier, Clock: cfg.Clock,
+		Region: r.id, Jurisdiction: jurisdiction, Keys: r.db.Table(keysTable), Wrapper: r.wrapper, Courier: r.peers.courier(r), Clock: cfg.Clock,
 	})
-	courier.Join(r.keys)
+	if r.tokens, err = newTokens(r, cfg); err != nil {
+		return err
+	}
 	r.entities, err = entity.NewEngine(entity.Config{
-		Store: r.regional, Sealer: r.keys, EnsureKey: r.ensureKey(cfg.Topology), Region: r.id, Jurisdiction: jurisdiction,
-		Clock: cfg.Clock, Rand: cfg.Random,
+		Store: r.regional, Replica: &entity.Replica{Table: r.replica, Lanes: r.sync}, Sealer: r.keys, Pages: r.tokens.keys,
+		EnsureKey: r.ensureKey(cfg.Topology), Region: r.id, Jurisdiction: jurisdiction, Clock: cfg.Clock, Rand: cfg.Random,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the repositories of %s: %w", r.id, err)
 	}
 	r.eraser.reader, r.eraser.writer = r.directory.Reader, r.writer
-	r.eraser.keys, r.eraser.rows, r.eraser.files = r.keys, r.entities, r.db
+	r.eraser.keys, r.eraser.rows, r.eraser.files = r.keys, r, r.db
 	return nil
+}
+
+// Purge removes all rows of a tenant, whatever the region was to it.
+func (r *region) Purge(ctx context.Context, tenant ident.TenantID) error {
+	return errors.Join(r.entities.Purge(ctx, tenant), r.sync.purge(ctx, tenant))
 }
 
 // ensureKey gives a tenant its data key, in the home and in the standby, before its first entity is stored.
@@ -160,6 +260,7 @@ func (r *region) ensureKey(topo *topology.Topology) func(context.Context, ident.
 			lawful = append(lawful, topo.ID(t.Standby))
 		}
 		err := r.keys.Provision(ctx, tenant, t.Epoch, lawful)
+		r.sync.keysAway.add(tenant) // Those who may only read are not waited for.
 		switch {
 		case errors.Is(err, seal.ErrPurged):
 			return fault.Wrap(errorsv1.Reason_REASON_TENANT_UNKNOWN, err, "the tenant was purged")
@@ -184,24 +285,53 @@ func (r *region) withoutStandby(ctx context.Context, tenant ident.TenantID, unre
 	return f
 }
 
-// publishRouteKey writes the region's public key to the directory, unless it is the newest there.
-func (r *region) publishRouteKey(ctx context.Context) error {
+// introduce tells the other regions what they need to know of this one: its public keys, and the classes of its release's fields.
+func (r *region) introduce(ctx context.Context) error {
+	if err := r.publishKeys(ctx); err != nil {
+		return err
+	}
+	return r.publishClasses(ctx)
+}
+
+// publishKeys writes the region's public keys to the directory, unless they are the newest there.
+func (r *region) publishKeys(ctx context.Context) error {
 	_, err := r.writer.Write(ctx, func(ctx context.Context, v directory.View) (*directoryv1.Record, error) {
 		published, err := v.RegionKeys(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if have := published.GetRouteKeys(); len(have) > 0 && have[0].GetId() == r.routeKey.id {
-			return nil, nil //nolint:nilnil // Nothing is to be written.
+		keys := &directoryv1.RegionKeys{
+			Region: string(r.id), WrappingKey: r.wrapper.Public(),
+			RouteKeys: []*directoryv1.RouteKey{{Id: r.routeKey.id, PublicKey: r.routeKey.public()}},
 		}
-		keys := &directoryv1.RegionKeys{Region: string(r.id), RouteKeys: []*directoryv1.RouteKey{{Id: r.routeKey.id, PublicKey: r.routeKey.public()}}}
-		if old := published.GetRouteKeys(); len(old) > 0 {
-			keys.RouteKeys = append(keys.RouteKeys, proto.CloneOf(old[0])) // What it signed may be under way.
+		for _, old := range published.GetRouteKeys() {
+			if old.GetId() != r.routeKey.id && len(keys.GetRouteKeys()) < 2 {
+				keys.RouteKeys = append(keys.RouteKeys, proto.CloneOf(old)) // What it signed may be under way.
+			}
+		}
+		if proto.Equal(published, keys) {
+			return nil, nil //nolint:nilnil // Nothing is to be written.
 		}
 		return &directoryv1.Record{Subject: &directoryv1.Record_RegionKeys{RegionKeys: keys}}, nil
 	})
 	if err != nil {
-		return fmt.Errorf("publishing the route key of %s: %w", r.id, err)
+		return fmt.Errorf("publishing the keys of %s: %w", r.id, err)
+	}
+	return nil
+}
+
+// publishClasses writes the release's class table to the directory, unless it is there.
+func (r *region) publishClasses(ctx context.Context) error {
+	table := r.sync.catalog.Table()
+	_, err := r.writer.Write(ctx, func(ctx context.Context, v directory.View) (*directoryv1.Record, error) {
+		there, err := v.ClassTable(ctx, table.GetFingerprint())
+		if err != nil || there != nil {
+			return nil, err
+		}
+		return &directoryv1.Record{Subject: &directoryv1.Record_ClassTable{ClassTable: table}}, nil
+	})
+	if err != nil {
+		return fmt.Errorf("publishing the class table of %s: %w", r.id, err)
 	}
 	return nil
 }
@@ -215,25 +345,70 @@ func (r *region) signer(cfg Config) *routeheader.Signer {
 	return routeheader.NewSigner(routeheader.SignerConfig{Region: r.id, KeyID: r.routeKey.id, Key: r.routeKey.private, Clock: cfg.Clock})
 }
 
-// run follows the directory and erases purged tenants until ctx ends.
-func (r *region) run(start func(name string, run func(context.Context) error)) {
-	start("directory of "+string(r.id), r.directory.Run)
-	if r.eraser != nil {
-		start("eraser of "+string(r.id), r.eraser.run)
-		start("sweeper of "+string(r.id), r.sweep)
+// run begins everything that goes on until the region ends.
+func (r *region) run() {
+	r.loops.Go(func() { r.report("serving", r.port.serve()) })
+	r.loop("directory", r.directory.Run)
+	if r.db == nil {
+		return
+	}
+	for _, link := range r.links {
+		r.loop("replication of the directory", link.Run)
+	}
+	r.loop("introduction", r.introduce)
+	r.loop("eraser", r.eraser.run)
+	r.loop("sweeper", r.sweep)
+	r.tokens.run(r)
+	r.sync.run(r)
+}
+
+// loop runs something that should go on until the region ends.
+func (r *region) loop(name string, run func(context.Context) error) {
+	r.loops.Go(func() { r.report(name, run(r.ctx)) })
+}
+
+// report says that something which should go on has failed, unless the region ends.
+func (r *region) report(name string, err error) {
+	if err != nil && r.ctx.Err() == nil {
+		r.fail(fmt.Errorf("%s of %s: %w", name, r.id, err))
 	}
 }
 
-// close ends what the region has open, newest first. Mutations that were accepted get their outcome before the store closes.
+// close ends the region: open calls may end first, and mutations that were accepted get their outcome before the store closes.
 func (r *region) close() error {
 	var errs []error
+	if r.port != nil {
+		errs = append(errs, r.port.stop())
+	}
+	return errors.Join(append(errs, r.end(closeTimeout))...)
+}
+
+// kill ends the region without any of that.
+func (r *region) kill() error { return errors.Join(r.port.server.Close(), r.end(0)) }
+
+// end closes what the region has open, newest first; accepted mutations have so long to get their outcome.
+func (r *region) end(patience time.Duration) error {
+	var errs []error
+	if r.peers != nil {
+		r.peers.leave()
+	}
+	if r.entities != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := r.entities.Close(ctx); patience > 0 {
+			errs = append(errs, err)
+		}
+	}
+	r.cancel()
+	r.loops.Wait()
 	if r.edge != nil {
 		errs = append(errs, r.edge.Close())
 	}
-	if r.entities != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		defer cancel()
-		errs = append(errs, r.entities.Close(ctx))
+	if r.sync != nil {
+		errs = append(errs, r.sync.close())
+	}
+	if r.peers != nil {
+		errs = append(errs, r.peers.close())
 	}
 	if r.db != nil {
 		errs = append(errs, r.db.Close())

@@ -52,7 +52,7 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 func (r *region) handlerOptions(p *Platform, replayer idempotency.Replayer) ([]connect.HandlerOption, error) {
 	options, err := rpc.HandlerOptions(rpc.Config{
 		Authenticator: authenticator{credentials: r.directory.Credentials, region: r.index, index: r.directory.Index},
-		Replayer:      replayer, Logger: r.logger, Clock: p.cfg.Clock, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
+		Replayer:      replayer, Tokens: r.tokens.service, Logger: r.logger, Clock: p.cfg.Clock, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the handlers' options: %w", err)
@@ -81,6 +81,6 @@ func (r *region) tenancy(p *Platform) domicile.Service {
 func (r *region) operations(p *Platform) domicile.Service {
 	return operations.Service(operations.Config{
 		Topology: p.cfg.Topology, Resolver: r.directory.Resolver, Methods: p.methods,
-		Health: healthy,
+		Health: healthy, Regions: operators{r}, Faults: p.faults(),
 	})
 }

@@ -23,7 +23,8 @@ func devCommand(cfg Config) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.Demo, c.Global, c.OperationsPort = true, true, c.Topology.OperationsPort()
+			c.Demo, c.Global, c.Faults, c.OperationsPort = true, true, true, c.Topology.OperationsPort()
+			c.WAN, _ = cmd.Flags().GetBool("wan")
 			if err := refuseDemoOutside(c); err != nil {
 				return err
 			}
@@ -31,6 +32,7 @@ func devCommand(cfg Config) *cobra.Command {
 		},
 	}
 	platformFlags(cmd)
+	cmd.Flags().Bool("wan", false, "put the round-trip times of the topology between the regions")
 	return cmd
 }
 

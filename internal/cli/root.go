@@ -80,6 +80,7 @@ func New(cfg Config) *cobra.Command {
 	root.AddCommand(
 		devCommand(cfg), serveCommand(cfg), tourCommand(cfg),
 		tenantsCommand(), keysCommand(), whereisCommand(), explainCommand(),
+		syncCommand(), dlqCommand(), auditCommand(), faultCommand(),
 		topologyCommand(), versionCommand(),
 	)
 	return root

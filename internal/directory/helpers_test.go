@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
@@ -85,6 +86,41 @@ func regionKeysRecord(region ident.RegionID, n uint64, ids ...string) *directory
 		keys.RouteKeys = append(keys.RouteKeys, &directoryv1.RouteKey{Id: id, PublicKey: publicKey(id)})
 	}
 	return &directoryv1.Record{Writer: string(region), Wseq: n, Subject: &directoryv1.Record_RegionKeys{RegionKeys: keys}}
+}
+
+func wrappingRecord(region ident.RegionID, n uint64, wrapping string) *directoryv1.Record {
+	r := regionKeysRecord(region, n)
+	r.GetRegionKeys().WrappingKey = []byte(wrapping)
+	return r
+}
+
+// tokenKeyRecord makes a token key with one copy, whose content tells records of one key apart.
+func tokenKeyRecord(n uint64, id uint32, wrapped string) *directoryv1.Record {
+	return &directoryv1.Record{Writer: string(control), Wseq: n, Subject: &directoryv1.Record_TokenKey{
+		TokenKey: &directoryv1.TokenKey{
+			Id: id, CreateTime: timestamppb.New(noon),
+			Copies: []*directoryv1.TokenKeyCopy{{Region: string(frankfurt), Wrapped: []byte(wrapped)}},
+		},
+	}}
+}
+
+// classTableRecord makes the table of a release, which has one message named after it.
+func classTableRecord(writer ident.RegionID, n uint64, release string) *directoryv1.Record {
+	table := &directoryv1.ClassTable{Messages: []*directoryv1.ClassifiedMessage{{Name: release}}}
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(table)
+	if err != nil {
+		panic(err)
+	}
+	sum := sha256.Sum256(data)
+	table.Fingerprint = sum[:]
+	return &directoryv1.Record{Writer: string(writer), Wseq: n, Subject: &directoryv1.Record_ClassTable{ClassTable: table}}
+}
+
+// forgedTableRecord makes a table that has the fingerprint of another one.
+func forgedTableRecord() *directoryv1.Record {
+	r := classTableRecord("", 0, "v1.0.0")
+	r.GetClassTable().Messages[0].Name = "forged"
+	return r
 }
 
 func publicKey(id string) ed25519.PublicKey {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/topology"
@@ -18,8 +19,9 @@ type IndexConfig struct {
 }
 
 // Index is the part of the directory that the request path reads, in memory: tenants with their routing, hosts, verifiers of
-// keys, keys of regions. Reads take no lock and do not allocate; a read that begins after Apply returned shows what was
-// applied. It is a Sink, and a source of route keys (routeheader.KeySource). All methods are safe for concurrent use.
+// keys, keys of regions and of consistency tokens, class tables. Reads take no lock and do not allocate; a read that begins after
+// Apply returned shows what was applied. It is a Sink, and a source of route keys (routeheader.KeySource). All methods are safe for
+// concurrent use.
 type Index struct {
 	cfg IndexConfig
 
@@ -29,6 +31,9 @@ type Index struct {
 	keys        *compactMap // by tenant + "/" + key id; the tenant of an operator's key is empty
 	revocations *compactMap // as keys
 	routeKeys   atomic.Pointer[map[ident.RegionID]regionKeys]
+	tokenKeys   atomic.Pointer[[]tokenKey]              // newest first
+	tokenList   atomic.Pointer[[]*directoryv1.TokenKey] // those of tokenKeys
+	tables      atomic.Pointer[map[string]classTable]   // by fingerprint
 	known       atomic.Int64
 
 	// applying serializes Apply; strange is only appended to.
@@ -42,6 +47,9 @@ func NewIndex(cfg IndexConfig) *Index {
 		cfg: cfg, routes: newRouteTable(), tenants: newCompactMap(), hosts: newHostTable(), keys: newCompactMap(), revocations: newCompactMap(),
 	}
 	x.routeKeys.Store(&map[ident.RegionID]regionKeys{})
+	x.tokenKeys.Store(new([]tokenKey))
+	x.tokenList.Store(new([]*directoryv1.TokenKey))
+	x.tables.Store(&map[string]classTable{})
 	x.strange.Store(new([]string))
 	return x
 }
@@ -128,16 +136,46 @@ func appendKeyName(b []byte, tenant ident.TenantID, keyID string) []byte {
 	return append(b, keyID...)
 }
 
-// regionKeys are the keys that a region has published for its route headers.
+// regionKeys are the keys that a region has published: those of its route headers, and the one that secrets are wrapped with.
 type regionKeys struct {
-	wseq ident.Seq
-	keys map[string]ed25519.PublicKey
+	wseq     ident.Seq
+	keys     map[string]ed25519.PublicKey
+	wrapping []byte
 }
 
 // RouteKey returns the public key of that id that a region signs route headers with.
 func (x *Index) RouteKey(region ident.RegionID, keyID string) (ed25519.PublicKey, bool) {
 	key, ok := (*x.routeKeys.Load())[region].keys[keyID]
 	return key, ok
+}
+
+// WrappingKey returns the public half of the key that secrets for a region are wrapped with. It must not be changed.
+func (x *Index) WrappingKey(region ident.RegionID) ([]byte, bool) {
+	key := (*x.routeKeys.Load())[region].wrapping
+	return key, len(key) > 0
+}
+
+// tokenKey is a key of consistency tokens with its record's number.
+type tokenKey struct {
+	wseq ident.Seq
+	key  *directoryv1.TokenKey
+}
+
+// TokenKeys returns the keys of consistency tokens, newest first, also retired ones. Neither the slice nor the keys must be
+// changed. It is the same slice until a key changes.
+func (x *Index) TokenKeys() []*directoryv1.TokenKey { return *x.tokenList.Load() }
+
+// classTable is a class table with the record that brought it.
+type classTable struct {
+	writer regionCode
+	wseq   ident.Seq
+	table  *directoryv1.ClassTable
+}
+
+// ClassTable returns the class table of a fingerprint. It must not be changed.
+func (x *Index) ClassTable(fingerprint []byte) (*directoryv1.ClassTable, bool) {
+	t, ok := (*x.tables.Load())[string(fingerprint)]
+	return t.table, ok
 }
 
 // code returns a region's code. The caller holds applying.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -23,6 +24,9 @@ var (
 	worldTenants = []string{"acme-eu", "acme-us", "bank-eu", "zoo"}
 	worldHosts   = []string{"api.acme.example", "acme.example", "bank.example", "zoo.example", "x"}
 	worldKeys    = []string{"k1", "k2"}
+
+	worldReleases  = []string{"v1.0.0", "v1.1.0"}
+	worldTokenKeys = []uint32{1, 2, 3, 11}
 )
 
 // drawLog draws the log of a writer: records 1 to n of subjects that it may speak of.
@@ -32,13 +36,17 @@ func drawLog(t *rapid.T, writer ident.RegionID, n int) []*directoryv1.Record {
 		seq := uint64(i + 1)
 		tenantID := rapid.SampledFrom(worldTenants).Draw(t, "tenant")
 		keyID := rapid.SampledFrom(worldKeys).Draw(t, "key")
-		kind := rapid.IntRange(0, 9).Draw(t, "kind")
+		kind := rapid.IntRange(0, 13).Draw(t, "kind")
 		var r *directoryv1.Record
 		switch {
 		case kind == 0:
 			r = revocationRecord(writer, seq, tenantID, keyID)
 		case kind == 1:
 			r = regionKeysRecord(writer, seq, rapid.SliceOfNDistinct(rapid.SampledFrom(worldKeys), 0, 2, rapid.ID).Draw(t, "route keys")...)
+		case kind == 10:
+			r = wrappingRecord(writer, seq, rapid.SampledFrom([]string{"", "w1", "w2"}).Draw(t, "wrapping key"))
+		case kind == 11:
+			r = classTableRecord(writer, seq, rapid.SampledFrom(worldReleases).Draw(t, "release"))
 		case kind == 2 || writer != control:
 			r = &directoryv1.Record{Writer: string(writer), Wseq: seq, Subject: &directoryv1.Record_Erasure{
 				Erasure: &directoryv1.Erasure{Tenant: tenantID, Region: string(writer)},
@@ -47,6 +55,8 @@ func drawLog(t *rapid.T, writer ident.RegionID, n int) []*directoryv1.Record {
 			r = keyRecord(seq, tenantID, keyID, rapid.Bool().Draw(t, "revoked"))
 		case kind == 4:
 			r = operatorKeyRecord(seq, keyID)
+		case kind == 12:
+			r = tokenKeyRecord(seq, rapid.SampledFrom(worldTokenKeys).Draw(t, "token key"), strconv.Itoa(i))
 		default:
 			r = tenantRecord(seq, drawTenant(t, tenantID))
 		}
@@ -97,6 +107,10 @@ func subjectName(r *directoryv1.Record) string {
 		return "revocation " + r.GetRevocation().GetTenant() + " " + r.GetRevocation().GetKeyId()
 	case *directoryv1.Record_RegionKeys:
 		return "region " + r.GetRegionKeys().GetRegion()
+	case *directoryv1.Record_TokenKey:
+		return fmt.Sprint("token key ", r.GetTokenKey().GetId())
+	case *directoryv1.Record_ClassTable:
+		return fmt.Sprintf("class table %x", r.GetClassTable().GetFingerprint())
 	default:
 		return "erasure " + r.GetErasure().GetTenant() + " " + r.GetErasure().GetRegion()
 	}
@@ -182,10 +196,44 @@ func (m model) check(t interface {
 			}
 		}
 	}
+	m.checkSecrets(t, x)
 	for _, keyID := range worldKeys {
 		_, want := m.newest[string(control)+" operator "+keyID]
 		if _, ok := x.OperatorKeyVerifier(keyID); ok != want {
 			t.Fatalf("operator key %s: %v, want %v", keyID, ok, want)
+		}
+	}
+}
+
+// checkSecrets compares what serves tokens and class checks.
+func (m model) checkSecrets(t interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}, x *directory.Index) {
+	t.Helper()
+	for _, region := range regions() {
+		want := m.newest[string(region)+" region "+string(region)].GetRegionKeys().GetWrappingKey()
+		if got, ok := x.WrappingKey(region); string(got) != string(want) || ok != (len(want) > 0) {
+			t.Fatalf("wrapping key of %s: %q %v, want %q", region, got, ok, want)
+		}
+	}
+	var keys []*directoryv1.TokenKey
+	for _, id := range slices.Backward(worldTokenKeys) {
+		if r := m.newest[fmt.Sprint(control, " token key ", id)]; r != nil {
+			keys = append(keys, r.GetTokenKey())
+		}
+	}
+	if !slices.EqualFunc(x.TokenKeys(), keys, func(a, b *directoryv1.TokenKey) bool { return proto.Equal(a, b) }) {
+		t.Fatalf("token keys %v, want %v", x.TokenKeys(), keys)
+	}
+	for _, release := range worldReleases {
+		fingerprint := classTableRecord(control, 1, release).GetClassTable().GetFingerprint()
+		want := false
+		for _, region := range regions() {
+			want = want || m.newest[fmt.Sprintf("%s class table %x", region, fingerprint)] != nil
+		}
+		if got, ok := x.ClassTable(fingerprint); ok != want || ok && got.GetMessages()[0].GetName() != release {
+			t.Fatalf("class table of %s: %v %v, want %v", release, got, ok, want)
 		}
 	}
 }

@@ -1,9 +1,13 @@
 package directory
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"iter"
 	"maps"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	"github.com/domicile-api/domicile/internal/ident"
@@ -30,6 +34,10 @@ func (x *Index) Apply(records []*directoryv1.Record) {
 			x.changeRevocation(c, r)
 		case *directoryv1.Record_RegionKeys:
 			x.changeRouteKeys(r)
+		case *directoryv1.Record_TokenKey:
+			x.changeTokenKey(r)
+		case *directoryv1.Record_ClassTable:
+			x.changeClassTable(r)
 		}
 	}
 	x.commit(c)
@@ -92,8 +100,41 @@ func (x *Index) changeRouteKeys(r *directoryv1.Record) {
 		}
 	}
 	fresh := maps.Clone(old)
-	fresh[region] = regionKeys{wseq: n, keys: keys}
+	fresh[region] = regionKeys{wseq: n, keys: keys, wrapping: slices.Clone(r.GetRegionKeys().GetWrappingKey())}
 	x.routeKeys.Store(&fresh)
+}
+
+func (x *Index) changeTokenKey(r *directoryv1.Record) {
+	n, id := ident.Seq(r.GetWseq()), r.GetTokenKey().GetId()
+	old := *x.tokenKeys.Load()
+	at, known := slices.BinarySearchFunc(old, id, func(k tokenKey, id uint32) int { return cmp.Compare(id, k.key.GetId()) })
+	if known && old[at].wseq >= n {
+		return
+	}
+	fresh := slices.Clone(old)
+	if !known {
+		fresh = slices.Insert(fresh, at, tokenKey{})
+	}
+	fresh[at] = tokenKey{wseq: n, key: proto.CloneOf(r.GetTokenKey())}
+	list := make([]*directoryv1.TokenKey, len(fresh))
+	for i, k := range fresh {
+		list[i] = k.key
+	}
+	x.tokenKeys.Store(&fresh)
+	x.tokenList.Store(&list)
+}
+
+func (x *Index) changeClassTable(r *directoryv1.Record) {
+	fingerprint := string(r.GetClassTable().GetFingerprint())
+	old := *x.tables.Load()
+	if _, known := old[fingerprint]; known || fingerprint == "" {
+		return // One table has one fingerprint, whoever published it.
+	}
+	fresh := maps.Clone(old)
+	fresh[fingerprint] = classTable{
+		writer: x.code(r.GetWriter()), wseq: ident.Seq(r.GetWseq()), table: proto.CloneOf(r.GetClassTable()),
+	}
+	x.tables.Store(&fresh)
 }
 
 // commit makes a batch visible: revocations before keys, and a tenant's new hosts after the tenant that lists them.

@@ -2,7 +2,10 @@ package directory
 
 import (
 	"iter"
+	"slices"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
@@ -31,6 +34,16 @@ func (x *Index) Records() iter.Seq[*directoryv1.Record] {
 		}
 		for region, published := range *x.routeKeys.Load() {
 			if !yield(regionKeysRecord(region, published)) {
+				return
+			}
+		}
+		for _, k := range *x.tokenKeys.Load() {
+			if !yield(x.tokenKeyRecord(k)) {
+				return
+			}
+		}
+		for _, t := range *x.tables.Load() {
+			if !yield(x.classTableRecord(t)) {
 				return
 			}
 		}
@@ -84,11 +97,23 @@ func (x *Index) revocationRecord(name string, e revocationEntry) *directoryv1.Re
 }
 
 func regionKeysRecord(region ident.RegionID, published regionKeys) *directoryv1.Record {
-	keys := &directoryv1.RegionKeys{Region: string(region)}
+	keys := &directoryv1.RegionKeys{Region: string(region), WrappingKey: slices.Clone(published.wrapping)}
 	for id, key := range published.keys {
 		keys.RouteKeys = append(keys.RouteKeys, &directoryv1.RouteKey{Id: id, PublicKey: key})
 	}
 	return &directoryv1.Record{
 		Writer: string(region), Wseq: uint64(published.wseq), Subject: &directoryv1.Record_RegionKeys{RegionKeys: keys},
+	}
+}
+
+func (x *Index) tokenKeyRecord(k tokenKey) *directoryv1.Record {
+	return &directoryv1.Record{
+		Writer: x.control(), Wseq: uint64(k.wseq), Subject: &directoryv1.Record_TokenKey{TokenKey: proto.CloneOf(k.key)},
+	}
+}
+
+func (x *Index) classTableRecord(t classTable) *directoryv1.Record {
+	return &directoryv1.Record{
+		Writer: x.region(t.writer), Wseq: uint64(t.wseq), Subject: &directoryv1.Record_ClassTable{ClassTable: proto.CloneOf(t.table)},
 	}
 }

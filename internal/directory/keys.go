@@ -1,8 +1,10 @@
 package directory
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,6 +33,8 @@ const (
 	kindRevocation  = "v/" // + tenant + "/" + key
 	kindRegionKeys  = "r/" // + region
 	kindErasure     = "e/" // + tenant + "/" + region
+	kindTokenKey    = "c/" // + id, ten digits
+	kindClassTable  = "f/" // + fingerprint, in hex
 	kindHost        = "h/" // + SHA-256 of the host
 	kindRepetition  = "i/" // + hash of the idempotency key
 )
@@ -101,6 +105,10 @@ func subjectOf(r *directoryv1.Record) (subject, error) {
 	case *directoryv1.Record_Erasure:
 		tenant = s.Erasure.GetTenant()
 		kind, ids = kindErasure, []string{tenant, s.Erasure.GetRegion()}
+	case *directoryv1.Record_TokenKey:
+		kind, ids = kindTokenKey, []string{tokenKeyID(s.TokenKey.GetId())}
+	case *directoryv1.Record_ClassTable:
+		kind, ids = kindClassTable, []string{hex.EncodeToString(s.ClassTable.GetFingerprint())}
 	default:
 		return subject{}, errNoSubject
 	}
@@ -112,15 +120,24 @@ func subjectOf(r *directoryv1.Record) (subject, error) {
 	return subject{sort: kind + strings.Join(ids, "/"), tenant: ident.TenantID(tenant)}, nil
 }
 
+// tokenKeyID is a token key's id in a sort key: of one length, so that the order of texts is that of numbers. Ids begin at 1.
+func tokenKeyID(id uint32) string {
+	if id == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%010d", id)
+}
+
 func validPart(id string) bool {
 	return id != "" && len(id) <= maxID && !strings.Contains(id, "/")
 }
 
-// authorized tells whether a record's writer may speak of its subject: of tenants, their keys and operators' keys the control
-// region, of its own keys and erasures each region, of a revocation any, since a revocation only ever takes away.
+// authorized tells whether a record's writer may speak of its subject: of tenants, their keys, operators' keys and token keys the
+// control region, of its own keys and erasures each region, of a revocation any, since a revocation only ever takes away, and of
+// a class table any, since its fingerprint says what it is.
 func authorized(r *directoryv1.Record, control ident.RegionID) bool {
 	switch s := r.GetSubject().(type) {
-	case *directoryv1.Record_Tenant, *directoryv1.Record_ApiKey, *directoryv1.Record_OperatorKey:
+	case *directoryv1.Record_Tenant, *directoryv1.Record_ApiKey, *directoryv1.Record_OperatorKey, *directoryv1.Record_TokenKey:
 		return ident.RegionID(r.GetWriter()) == control
 	case *directoryv1.Record_RegionKeys:
 		return r.GetWriter() == s.RegionKeys.GetRegion()
@@ -128,9 +145,19 @@ func authorized(r *directoryv1.Record, control ident.RegionID) bool {
 		return r.GetWriter() == s.Erasure.GetRegion()
 	case *directoryv1.Record_Revocation:
 		return true
+	case *directoryv1.Record_ClassTable:
+		return fingerprints(s.ClassTable)
 	default:
 		return false
 	}
+}
+
+// fingerprints tells whether a class table has the fingerprint of its messages: so nobody can publish another table under the name of
+// one, and it does not matter who published it first.
+func fingerprints(t *directoryv1.ClassTable) bool {
+	data, err := encode(&directoryv1.ClassTable{Messages: t.GetMessages()})
+	sum := sha256.Sum256(data)
+	return err == nil && bytes.Equal(sum[:], t.GetFingerprint())
 }
 
 // seqOfLogSort reads the number in a record's sort key.

@@ -72,7 +72,7 @@ func publish(ctx context.Context, table Table, writer ident.RegionID, n ident.Se
 		next:  pieceID{set: setID{complete: n, nonce: binary.BigEndian.Uint64(nonce[:])}},
 		piece: newPiece(writer, n),
 	}
-	for _, kind := range []string{kindAPIKey, kindErasure, kindOperatorKey, kindRegionKeys, kindRevocation, kindTenant} {
+	for _, kind := range publishedKinds() {
 		q := store.Query{Partition: statePartition(writer), From: kind, To: afterPrefix(kind)}
 		if err := eachItem(ctx, table, q, func(item store.Item) error { return p.add(ctx, item) }); err != nil {
 			return err
@@ -80,6 +80,13 @@ func publish(ctx context.Context, table Table, writer ident.RegionID, n ident.Se
 	}
 	p.next.total = max(p.records, 1)
 	return p.put(ctx)
+}
+
+// publishedKinds are the kinds of subject. Hosts follow from tenants, and repetitions concern the writer alone.
+func publishedKinds() []string {
+	return []string{
+		kindAPIKey, kindClassTable, kindErasure, kindOperatorKey, kindRegionKeys, kindRevocation, kindTenant, kindTokenKey,
+	}
 }
 
 type publisher struct {

@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -147,6 +148,22 @@ func (r *Reader) Erasures(ctx context.Context, tenant ident.TenantID) (map[ident
 		}
 	}
 	return erased, nil
+}
+
+// TokenKeys returns the keys of consistency tokens, newest first, also retired ones.
+func (r *Reader) TokenKeys(ctx context.Context) ([]*directoryv1.TokenKey, error) {
+	return getTokenKeys(ctx, r.cfg.Table, r.cfg.Control)
+}
+
+// ClassTable returns the class table of a fingerprint, whichever region published it; nil if none has come here.
+func (r *Reader) ClassTable(ctx context.Context, fingerprint []byte) (*directoryv1.ClassTable, error) {
+	for _, region := range r.cfg.Regions {
+		record, err := getState(ctx, r.cfg.Table, region, kindClassTable, hex.EncodeToString(fingerprint))
+		if err != nil || record != nil {
+			return record.GetClassTable(), err
+		}
+	}
+	return nil, nil //nolint:nilnil // Absence is an answer.
 }
 
 // Repetition returns what the first call with an idempotency key left at the control region; nil if there was none.

@@ -64,7 +64,7 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 	}
 	sink := Sink(r.Index)
 	if cfg.Also != nil {
-		sink = sinks{r.Index, cfg.Also}
+		sink = Sinks{r.Index, cfg.Also}
 	}
 	r.Follower = NewFollower(FollowerConfig{
 		Table: cfg.Table, Writers: regions, Control: control, Sink: sink, Start: r.Loaded.Positions,
@@ -121,11 +121,11 @@ func (r *Replica) Run(ctx context.Context) error {
 	return errors.Join(err, kept)
 }
 
-// sinks gives records to several sinks in turn.
-type sinks []Sink
+// Sinks gives records to several sinks in turn.
+type Sinks []Sink
 
 // Apply gives the records to each.
-func (s sinks) Apply(records []*directoryv1.Record) {
+func (s Sinks) Apply(records []*directoryv1.Record) {
 	for _, sink := range s {
 		sink.Apply(records)
 	}

@@ -2,8 +2,10 @@ package directory
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -73,6 +75,17 @@ func (v View) Erasure(ctx context.Context, tenant ident.TenantID) (*directoryv1.
 	return r.GetErasure(), err
 }
 
+// TokenKeys returns this writer's keys of consistency tokens, newest first, also retired ones.
+func (v View) TokenKeys(ctx context.Context) ([]*directoryv1.TokenKey, error) {
+	return getTokenKeys(ctx, v.table, v.writer)
+}
+
+// ClassTable returns the class table of a fingerprint that this writer has published; nil if there is none.
+func (v View) ClassTable(ctx context.Context, fingerprint []byte) (*directoryv1.ClassTable, error) {
+	r, err := getState(ctx, v.table, v.writer, kindClassTable, hex.EncodeToString(fingerprint))
+	return r.GetClassTable(), err
+}
+
 // Repetition returns what the first call with an idempotency key left, for RepetitionTTL from then; nil if there was none.
 func (v View) Repetition(ctx context.Context, keyHash []byte) (*directoryv1.Repetition, error) {
 	return getRepetition(ctx, v.table, v.writer, keyHash)
@@ -94,6 +107,16 @@ func getState(ctx context.Context, table Table, writer ident.RegionID, kind stri
 	default:
 		return decodeState(item)
 	}
+}
+
+func getTokenKeys(ctx context.Context, table Table, writer ident.RegionID) ([]*directoryv1.TokenKey, error) {
+	var keys []*directoryv1.TokenKey
+	err := eachState(ctx, table, writer, kindTokenKey, kindTokenKey, func(record *directoryv1.Record) bool {
+		keys = append(keys, record.GetTokenKey())
+		return true
+	})
+	slices.Reverse(keys)
+	return keys, err
 }
 
 func getHostOwner(ctx context.Context, table Table, writer ident.RegionID, host string) (ident.TenantID, error) {

@@ -168,6 +168,12 @@ func TestWriterMayOnlySpeakOfItsOwn(t *testing.T) {
 		"another's region keys":    {control, regionKeysRecord(frankfurt, 0, "k1"), false},
 		"own erasure":              {frankfurt, erasure(frankfurt), true},
 		"another's erasure":        {frankfurt, erasure(dublin), false},
+		"token key by control":     {control, tokenKeyRecord(0, 1, "w"), true},
+		"token key by home":        {frankfurt, tokenKeyRecord(0, 1, "w"), false},
+		"a token key without id":   {control, tokenKeyRecord(0, 0, "w"), false},
+		"class table by any":       {frankfurt, classTableRecord("", 0, "v1.0.0"), true},
+		"a forged class table":     {frankfurt, forgedTableRecord(), false},
+		"a table without a print":  {control, &directoryv1.Record{Subject: &directoryv1.Record_ClassTable{}}, false},
 		"nothing":                  {control, new(directoryv1.Record), false},
 		"a tenant without an id":   {control, tenantRecord(0, new(tenancyv1.Tenant)), false},
 		"a tenant id with a slash": {control, tenantRecord(0, tenant("a/b")), false},
@@ -194,6 +200,12 @@ func TestWriterMayOnlySpeakOfItsOwn(t *testing.T) {
 			}
 			if _, ok := x.RouteKey(frankfurt, "k1"); ok != (name == "own region keys") {
 				t.Errorf("the follower took a route key: %v", ok)
+			}
+			if _, ok := x.ClassTable(tc.record.GetClassTable().GetFingerprint()); ok != (name == "class table by any") {
+				t.Errorf("the follower took a class table: %v", ok)
+			}
+			if got := x.TokenKeys(); len(got) > 0 != (name == "token key by control" || name == "a token key without id") {
+				t.Errorf("the follower took token keys: %v", got)
 			}
 		})
 	}

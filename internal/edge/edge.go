@@ -61,6 +61,8 @@ type Config struct {
 	Signer Signer
 	// Local answers what the edge's own region answers; it is the guarded handler of its services. Required.
 	Local http.Handler
+	// Nearest says whether the region's replica may answer; nil: the region has none, and all calls go home.
+	Nearest Nearest
 	// OwnHosts are names of the platform, beside those of the regions' endpoints, that stand for no tenant.
 	OwnHosts []string
 	// Clock is time.Now in production. Required.

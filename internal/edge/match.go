@@ -21,6 +21,8 @@ type Method struct {
 	Procedure string
 	// Route says where it is answered.
 	Route policyv1.Route
+	// Reach is the highest class that its answer reaches.
+	Reach policyv1.DataClass
 	// Writes says that executing it twice may not be the same as once.
 	Writes bool
 	// Streams says that requests or answers are streams; Uploads, that the requests are.
@@ -71,6 +73,7 @@ func (m *Matcher) add(descriptor protoreflect.MethodDescriptor) error {
 	method := &Method{
 		Procedure: routing.Procedure(descriptor),
 		Route:     policy.Route,
+		Reach:     policy.Response,
 		Writes:    policy.Idempotency != policyv1.Idempotency_IDEMPOTENCY_READ,
 		Streams:   descriptor.IsStreamingClient() || descriptor.IsStreamingServer(),
 		Uploads:   descriptor.IsStreamingClient(),

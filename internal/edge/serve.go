@@ -25,7 +25,8 @@ type visit struct {
 	action   string
 	target   ident.RegionID // the region that answers, or would
 	reason   errorsv1.Reason
-	gone     bool // the client did not wait for the answer
+	gone     bool     // the client did not wait for the answer
+	body     *outBody // the request's, if it was read already
 }
 
 // The actions beyond routing's.
@@ -93,11 +94,18 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 		e.refuse(rec, r, who.unresolved(r.Header))
 		return
 	}
-	decision := routing.Decide(e.cfg.Topology, routing.Input{
-		Tenant: who.tenant, Known: who.known, Route: v.method.Route, Edge: e.cfg.Region,
-		Strict: wantsStrict(r.Header), Health: e.cfg.Health(),
-	})
-	v.action, v.target = decision.Action.String(), e.cfg.Topology.ID(decision.Region)
+	input := routing.Input{
+		Tenant: who.tenant, Known: who.known, Route: v.method.Route, Reach: v.method.Reach, Edge: e.cfg.Region,
+		Strict: wantsStrict(r.Header), Health: e.cfg.Health(), Replica: e.cfg.Nearest != nil && !v.method.Streams,
+	}
+	decision := e.decide(v, input)
+	if decision.Action == routing.Replica {
+		if e.answerNearest(rec, r) {
+			return
+		}
+		input.Replica = false
+		decision = e.decide(v, input)
+	}
 	switch decision.Action {
 	case routing.Local:
 		e.cfg.Local.ServeHTTP(rec, r.WithContext(handover.With(r.Context(), e.callOf(v, control))))
@@ -108,6 +116,13 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 	default:
 		e.refuse(rec, r, e.refusal(decision))
 	}
+}
+
+// decide routes the call, and notes how.
+func (e *Edge) decide(v *visit, input routing.Input) routing.Decision {
+	decision := routing.Decide(e.cfg.Topology, input)
+	v.action, v.target = decision.Action.String(), e.cfg.Topology.ID(decision.Region)
+	return decision
 }
 
 // wantsStrict tells whether the caller forbids a forward. The header may be given more than once and hold a list: strict anywhere

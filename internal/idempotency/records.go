@@ -99,6 +99,17 @@ func (r *Records) Op(ctx context.Context, tenant ident.TenantID, o call.Operatio
 	}}, nil
 }
 
+// Copy returns the item of a record that another region made, for the region that is to replay it one day. version is that of the
+// write which the record answers for, jurisdiction that of the tenant's home.
+func Copy(
+	tenant ident.TenantID, keyHash [32]byte, version ident.Version, jurisdiction ident.Jurisdiction, expires time.Time, record []byte,
+) store.Item {
+	return store.Item{
+		Key: Key(tenant, keyHash), Version: version, Expires: expires, Value: record,
+		Tag: store.Tag{Tenant: tenant, Class: store.ClassPII, Jurisdiction: jurisdiction},
+	}
+}
+
 func bind(tenant ident.TenantID, keyHash [32]byte) seal.Bind {
 	return seal.Bind{Tenant: tenant, Type: sealType, ID: hex.EncodeToString(keyHash[:])}
 }

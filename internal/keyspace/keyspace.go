@@ -6,10 +6,17 @@
 //	                      o/<seq>                  an outbox record, 8 bytes big-endian
 //	                      x/<feed>/<region>        a cursor: how far a feed was sent to a region
 //	                      w/<feed>/<region>        a watermark: how far the feed of an origin is applied here
-//	                      p/<feed>/<region>/<seq>/<part>  an event that is kept until it can be applied
+//	                      p/<feed>/<region>/<seq><part>  an event that is kept until it can be applied, 8 and 4 bytes big-endian
+//	                      d/<id>                   a tombstone: the entity was deleted, and the watermark has not passed that yet
+//	t/<tenant>/m          multi-primary settings, in the settings table of every region:
+//	                      c                        the end of the region's own stream; its version is that of the last write
+//	                      n/<namespace>            a namespace
+//	                      o/<seq>, x/…, w/…, p/…   as in a lane; of the feed of settings
+//	                      g/<region>               changes with every change of the watermark of that region's stream
 //	t/<tenant>/i/<shard>  <hash of the key>        an idempotency record, see internal/idempotency
 //	t/<tenant>/u/<shard>  usr/<field>/<hash>       a lookup item: who has a unique value, at home
 //	t/<tenant>/s/<shard>  usr/<field>/<hash>/<id>  a lookup entry of a sealed copy, in a standby
+//	r/parked              <tenant>/<lane>/<feed>/<region>  a stream of which events are kept
 //
 // All of it is part of the stored form.
 package keyspace
@@ -37,6 +44,8 @@ const (
 	cursorPrefix    = "x/"
 	watermarkPrefix = "w/"
 	parkedPrefix    = "p/"
+	tombstonePrefix = "d/"
+	parkedStreams   = "r/parked"
 	// lookupShards is how many partitions the lookup items of a tenant are spread over.
 	lookupShards = 8
 )
@@ -84,6 +93,9 @@ func Entities(from, to string) (first, end string) {
 	}
 	return EntityPrefix + from, end
 }
+
+// IsEntity tells whether a sort key of a lane is an entity's.
+func IsEntity(sort string) bool { return strings.HasPrefix(sort, EntityPrefix) }
 
 // EntitiesOf bounds the sort keys of all entities with an id prefix, after the given id; "" means from the first. "`" is the
 // byte after "_", which ends the prefix.
@@ -160,6 +172,38 @@ func ParkedOf(s *replicationv1.Stream) (first, end string) {
 	return stream + "/", stream + "0"
 }
 
+// ParkedStream is the key of the note that events of a stream are kept. It lies outside the tenant's partitions, so that all
+// such streams can be found.
+func ParkedStream(s *replicationv1.Stream) store.Key {
+	return store.Key{
+		Partition: parkedStreams,
+		Sort:      s.GetTenant() + "/" + strconv.Itoa(int(s.GetLane())) + "/" + feedName(s.GetFeed()) + "/" + s.GetOrigin(),
+	}
+}
+
+// ParkedStreams is the partition of all such notes.
+func ParkedStreams() string { return parkedStreams }
+
+// ParseParkedStream is the inverse of ParkedStream for its sort key.
+func ParseParkedStream(sort string) (*replicationv1.Stream, bool) {
+	tenant, rest, ok := strings.Cut(sort, "/")
+	number, stream, found := strings.Cut(rest, "/")
+	lane, err := strconv.ParseUint(number, 10, 8)
+	feed, origin, known := parseFeed(stream, "")
+	if !ok || !found || !known || err != nil || tenant == "" {
+		return nil, false
+	}
+	return &replicationv1.Stream{Tenant: tenant, Lane: uint32(lane), Feed: feed, Origin: string(origin)}, true
+}
+
+// Tombstone is the key of the note that an entity was deleted; its version is the position that says so.
+func Tombstone(tenant ident.TenantID, id string) store.Key {
+	return store.Key{Partition: Lane(tenant, LaneOf(id)), Sort: tombstonePrefix + id}
+}
+
+// Tombstones bounds the sort keys of all tombstones of a lane.
+func Tombstones() (first, end string) { return tombstonePrefix, "d0" }
+
 // feedName is a letter: it is part of the stored form.
 func feedName(feed replicationv1.Feed) string {
 	switch feed {
@@ -233,7 +277,7 @@ func IDPrefix(id string) string {
 // Partitions returns every partition that holds rows of a tenant, in any table. Lanes come last: what stands for an entity goes
 // before it.
 func Partitions(tenant ident.TenantID) []string {
-	all := idempotency.Partitions(tenant)
+	all := append(idempotency.Partitions(tenant), Settings(tenant))
 	for shard := range byte(lookupShards) {
 		all = append(all, lookupPartition(tenant, shard), standbyPartition(tenant, shard))
 	}
@@ -242,3 +286,7 @@ func Partitions(tenant ident.TenantID) []string {
 	}
 	return all
 }
+
+// SealType is the type that the sealed part of a projection is bound to, as seal.Bind.Type: not the entity's own, so that neither
+// opens as the other.
+func SealType(entity string) string { return entity + "#JURISDICTION" }

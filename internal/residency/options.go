@@ -33,6 +33,13 @@ func LookupFields(md protoreflect.MessageDescriptor) []protoreflect.FieldDescrip
 	return planOf(md).lookups
 }
 
+// MergeOf returns how concurrent writes of a field merge; MERGE_UNSPECIFIED when its option does not say.
+func MergeOf(fd protoreflect.FieldDescriptor) policyv1.Merge {
+	options := ReadOptions(fd.Options(), &descriptorpb.FieldOptions{})
+	merge, _ := proto.GetExtension(options, policyv1.E_Merge).(policyv1.Merge)
+	return merge
+}
+
 // readClass reads a field's class option.
 func readClass(fd protoreflect.FieldDescriptor) policyv1.DataClass {
 	options := ReadOptions(fd.Options(), &descriptorpb.FieldOptions{})

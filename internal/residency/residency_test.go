@@ -154,3 +154,19 @@ func TestOptionsAsUnknownBytes(t *testing.T) {
 		t.Errorf("MethodPolicyOf(GetUser) = %+v", got)
 	}
 }
+
+func TestMergeOf(t *testing.T) {
+	t.Parallel()
+	want := map[protoreflect.Name]policyv1.Merge{
+		"id": policyv1.Merge_MERGE_UNSPECIFIED, "title": policyv1.Merge_MERGE_LWW, "best": policyv1.Merge_MERGE_MAX,
+		"visits": policyv1.Merge_MERGE_COUNTER, "colors": policyv1.Merge_MERGE_OR_SET,
+	}
+	fields := (&testpb.Board{}).ProtoReflect().Descriptor().Fields()
+	got := map[protoreflect.Name]policyv1.Merge{}
+	for i := range fields.Len() {
+		got[fields.Get(i).Name()] = residency.MergeOf(fields.Get(i))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("merges (-want +got):\n%s", diff)
+	}
+}

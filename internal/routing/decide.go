@@ -4,7 +4,8 @@
 //
 // What it promises, whatever its input is:
 //
-//   - A call is answered by, or forwarded to, the tenant's home, or the control region for a method of that route; no other
+//   - A call is answered by, or forwarded to, the tenant's home, or the control region for a method of that route. Only a NEAREST
+//     call may also be answered by the edge's own region, from its replica, if that may hold all that the answer reaches; no other
 //     region ever.
 //   - A call of a tenant with transit STRICT is neither answered nor forwarded by an edge outside the home's jurisdiction. A
 //     transit policy that is not known counts as STRICT.
@@ -21,6 +22,7 @@ import (
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
@@ -61,6 +63,10 @@ type Input struct {
 	Known bool
 	// Route is the method's.
 	Route policyv1.Route
+	// Reach is the highest class that the answer of a NEAREST method reaches.
+	Reach policyv1.DataClass
+	// Replica says that the edge's region has a replica to answer NEAREST methods from.
+	Replica bool
 	// Edge is the region that the call came in at.
 	Edge topology.Index
 	// Strict says that the caller sent Domicile-Routing: strict.
@@ -80,8 +86,11 @@ const (
 	Redirect
 	// Forward sends the call to the region.
 	Forward
-	// Local hands the call over to the services of the edge's own region.
+	// Local hands the call over to the services of the edge's own region, which is the call's home.
 	Local
+	// Replica hands the call over to the services of the edge's own region, which answers from its replica. If the replica
+	// cannot answer after all, decide again without one.
+	Replica
 )
 
 // String returns the action's name in lower case.
@@ -89,6 +98,8 @@ func (a Action) String() string {
 	switch a {
 	case Local:
 		return "local"
+	case Replica:
+		return "replica"
 	case Forward:
 		return "forward"
 	case Redirect:
@@ -165,9 +176,13 @@ func Decide(t *topology.Topology, input Input) Decision {
 		return d.fail(RuleTenant, Refuse, errorsv1.Reason_REASON_TENANT_UNKNOWN)
 	}
 	switch input.Route {
-	case policyv1.Route_ROUTE_HOME, policyv1.Route_ROUTE_NEAREST:
-		// A NEAREST call goes home until regions hold projections.
+	case policyv1.Route_ROUTE_HOME:
 		d.Region = input.Tenant.Home
+	case policyv1.Route_ROUTE_NEAREST:
+		d.Region = input.Tenant.Home
+		if answersNearest(t, &input) {
+			d.Region = input.Edge
+		}
 	case policyv1.Route_ROUTE_CONTROL:
 		d.Region = t.Control()
 	case policyv1.Route_ROUTE_UNSPECIFIED:
@@ -187,11 +202,21 @@ func Decide(t *topology.Topology, input Input) Decision {
 		return d.fail(RuleEdge, Refuse, errorsv1.Reason_REASON_MISROUTED)
 	}
 	d.Failed = RuleHandOver
-	d.Action = Forward
-	if input.Edge == d.Region {
+	switch {
+	case input.Edge != d.Region:
+		d.Action = Forward
+	case input.Route == policyv1.Route_ROUTE_NEAREST && d.Region != input.Tenant.Home:
+		d.Action = Replica
+	default:
 		d.Action = Local
 	}
 	return d
+}
+
+// answersNearest tells whether the edge's own region may answer a NEAREST call that is not at home there.
+func answersNearest(t *topology.Topology, input *Input) bool {
+	return input.Replica && input.Edge != input.Tenant.Home && residency.Holds(ScopeAt(t, &input.Tenant, input.Edge), input.Reach) &&
+		unfit(t, input.Edge, input.Health) == errorsv1.Reason_REASON_UNSPECIFIED
 }
 
 // active tells whether the call is a living tenant's. Deleted and purged tenants are as unknown as those that never were.

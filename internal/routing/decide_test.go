@@ -23,6 +23,12 @@ const (
 	deleted = uint8(tenancyv1.TenantState_TENANT_STATE_DELETED)
 	purged  = uint8(tenancyv1.TenantState_TENANT_STATE_PURGED)
 
+	everywhere   = uint8(tenancyv1.Projections_PROJECTIONS_EVERYWHERE)
+	jurisdiction = uint8(tenancyv1.Projections_PROJECTIONS_JURISDICTION)
+
+	global   = policyv1.DataClass_DATA_CLASS_GLOBAL
+	regional = policyv1.DataClass_DATA_CLASS_REGIONAL
+
 	routeHome    = policyv1.Route_ROUTE_HOME
 	routeNearest = policyv1.Route_ROUTE_NEAREST
 	routeControl = policyv1.Route_ROUTE_CONTROL
@@ -58,6 +64,8 @@ func TestDecide(t *testing.T) {
 	t.Parallel()
 	acme := routing.Tenant{Home: frankfurt, Standby: dublin, Transit: forward, State: active, Epoch: 1}
 	bank := routing.Tenant{Home: frankfurt, Standby: topology.NoRegion, Transit: strict, State: active, Epoch: 1}
+	near := acme
+	near.Projections = everywhere
 	gone, erased, odd := acme, acme, acme
 	gone.State, erased.State, odd.Transit = deleted, purged, 77
 	lost := acme
@@ -74,6 +82,14 @@ func TestDecide(t *testing.T) {
 	}{
 		"at home":                     {in{Tenant: acme, Known: true, Route: routeHome, Edge: frankfurt}, routing.Local, frankfurt, routing.RuleHandOver, ok},
 		"from abroad":                 {in{Tenant: acme, Known: true, Route: routeHome, Edge: virginia}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
+		"nearest, no replica":         {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Edge: virginia}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
+		"nearest, at home":            {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Replica: true, Edge: frankfurt}, routing.Local, frankfurt, routing.RuleHandOver, ok},
+		"nearest, summary abroad":     {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Replica: true, Edge: virginia}, routing.Replica, virginia, routing.RuleHandOver, ok},
+		"nearest, record abroad":      {in{Tenant: near, Known: true, Route: routeNearest, Reach: regional, Replica: true, Edge: virginia}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
+		"nearest, record in Dublin":   {in{Tenant: near, Known: true, Route: routeNearest, Reach: regional, Replica: true, Edge: dublin}, routing.Replica, dublin, routing.RuleHandOver, ok},
+		"nearest while home is dead":  {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Replica: true, Edge: virginia, Health: routing.Health{Dead: set(frankfurt)}}, routing.Replica, virginia, routing.RuleHandOver, ok},
+		"nearest, edge draining":      {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Replica: true, Edge: virginia, Health: routing.Health{Draining: set(virginia)}}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
+		"nearest, strict caller":      {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Replica: true, Edge: virginia, Strict: true}, routing.Replica, virginia, routing.RuleHandOver, ok},
 		"nearest goes home":           {in{Tenant: acme, Known: true, Route: routeNearest, Edge: virginia}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
 		"strict tenant abroad":        {in{Tenant: bank, Known: true, Route: routeHome, Edge: virginia}, routing.Redirect, frankfurt, routing.RuleTransit, wrongRegion},
 		"strict tenant in Dublin":     {in{Tenant: bank, Known: true, Route: routeHome, Edge: dublin}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
@@ -137,10 +153,16 @@ func statements(t *topology.Topology, in routing.Input, got routing.Decision) st
 	home := in.Tenant.Home
 	foreignEdge := law(in.Edge) == "" || law(in.Edge) != law(home)
 	keepsOut := isTenants && in.Tenant.Transit != forward && foreignEdge
-	answered := got.Action == routing.Local || got.Action == routing.Forward
+	answered := got.Action == routing.Local || got.Action == routing.Forward || got.Action == routing.Replica
 	owner := home
-	if in.Route == routeControl {
+	holds := in.Tenant.Projections == everywhere && in.Reach == global && law(in.Edge) != "" && law(home) != "" ||
+		(in.Tenant.Projections == everywhere || in.Tenant.Projections == jurisdiction) && !foreignEdge && (in.Reach == global || in.Reach == regional)
+	nearest := in.Route == routeNearest && in.Replica && in.Edge != home && holds && in.Health.Dead>>in.Edge&1 == 0 && in.Health.Draining>>in.Edge&1 == 0
+	switch {
+	case in.Route == routeControl:
 		owner = t.Control()
+	case nearest:
+		owner = in.Edge
 	}
 	dead, isDraining := in.Health.Dead>>owner&1 == 1, in.Health.Draining>>owner&1 == 1
 	strictCaller := in.Strict && in.Edge != owner
@@ -149,9 +171,10 @@ func statements(t *topology.Topology, in routing.Input, got routing.Decision) st
 		words string
 		kept  bool
 	}{
-		{"local or forward only ever to the home, or the control region for its methods", !answered || got.Region == owner},
+		{"local or forward only ever to the home, the control region for its methods, or a replica that may hold the answer", !answered || got.Region == owner},
+		{"a replica answers just the NEAREST calls whose answer it may hold", (got.Action == routing.Replica) == (answered && nearest)},
 		{"an answer has no reason, a refusal has one", answered == (got.Reason == ok)},
-		{"local means that edge and region are one, forward that they are two", !answered || (got.Action == routing.Local) == (in.Edge == got.Region)},
+		{"local means that edge and region are one, forward that they are two", !answered || (got.Action != routing.Forward) == (in.Edge == got.Region)},
 		{"a STRICT tenant's call passes no foreign edge", !keepsOut || !answered},
 		{"a strict caller is not forwarded", !in.Strict || got.Action != routing.Forward},
 		{"a dead region answers nothing", !answered || !dead},
@@ -183,7 +206,7 @@ func statements(t *topology.Topology, in routing.Input, got routing.Decision) st
 // explained holds the words against the decision.
 func explained(d routing.Decision) string {
 	outcomes := d.Explain()
-	answered := d.Action == routing.Local || d.Action == routing.Forward
+	answered := d.Action == routing.Local || d.Action == routing.Forward || d.Action == routing.Replica
 	reasons := map[string][]errorsv1.Reason{
 		"tenant":  {unknown},
 		"route":   {noVersion},
@@ -255,7 +278,7 @@ func TestEveryCombination(t *testing.T) {
 		}
 	}
 	t.Logf("%d combinations: %v", count, byAction)
-	for _, action := range []routing.Action{routing.Local, routing.Forward, routing.Redirect, routing.Refuse} {
+	for _, action := range []routing.Action{routing.Local, routing.Replica, routing.Forward, routing.Redirect, routing.Refuse} {
 		if byAction[action] == 0 {
 			t.Errorf("no combination leads to %s", action)
 		}
@@ -269,8 +292,24 @@ func everyCall(in routing.Input, each func(routing.Input)) {
 			for mask := range 4 {
 				in.Route, in.Tenant.State = route, state
 				in.Known, in.Strict = mask&1 != 0, mask&2 != 0
+				if route == routeNearest {
+					everyNearest(in, each)
+					continue
+				}
 				each(in)
 			}
+		}
+	}
+}
+
+// everyNearest varies what decides about replicas.
+func everyNearest(in routing.Input, each func(routing.Input)) {
+	each(in)
+	in.Replica = true
+	for policy := range uint8(5) {
+		for class := range policyv1.DataClass_DATA_CLASS_SECRET {
+			in.Tenant.Projections, in.Reach = policy, class+1
+			each(in)
 		}
 	}
 }
@@ -289,10 +328,12 @@ func TestRandomTopologies(t *testing.T) {
 			in := routing.Input{
 				Tenant: routing.Tenant{
 					Home: region.Draw(t, "home"), Standby: region.Draw(t, "standby"),
-					Transit: rapid.Uint8Range(0, 3).Draw(t, "transit"), State: rapid.Uint8Range(0, 4).Draw(t, "state"),
+					Projections: rapid.Uint8Range(0, 4).Draw(t, "projections"),
+					Transit:     rapid.Uint8Range(0, 3).Draw(t, "transit"), State: rapid.Uint8Range(0, 4).Draw(t, "state"),
 				},
 				Known: rapid.Bool().Draw(t, "known"), Strict: rapid.Bool().Draw(t, "strict"),
 				Route: policyv1.Route(rapid.Int32Range(0, 4).Draw(t, "route")), Edge: region.Draw(t, "edge"),
+				Reach: policyv1.DataClass(rapid.Int32Range(0, 4).Draw(t, "reach")), Replica: rapid.Bool().Draw(t, "replica"),
 				Health: routing.Health{Dead: rapid.Uint32().Draw(t, "dead") & rapid.Uint32().Draw(t, "and"), Draining: rapid.Uint32().Draw(t, "draining")},
 			}
 			if rapid.Bool().Draw(t, "well") {

@@ -6,6 +6,7 @@ import (
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
+	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
@@ -36,10 +37,15 @@ func (d Decision) Explain() []Outcome {
 	}
 	outcomes := make([]Outcome, 0, ruleCount)
 	for rule := RuleTenant; rule <= d.Failed; rule++ {
-		passed := rule < d.Failed || d.Action == Local || d.Action == Forward
+		passed := rule < d.Failed || d.answered()
 		outcomes = append(outcomes, Outcome{Rule: rule.String(), Passed: passed, Detail: words[rule](d, passed)})
 	}
 	return outcomes
+}
+
+// answered tells whether nothing stands in the call's way.
+func (d Decision) answered() bool {
+	return d.Action == Local || d.Action == Forward || d.Action == Replica
 }
 
 // name returns a region's id for a text.
@@ -60,10 +66,14 @@ func (d Decision) place(region topology.Index) string {
 
 // target returns the region that the route asks for, which Region no longer says after a redirect.
 func (d Decision) target() topology.Index {
-	if d.in.Route == policyv1.Route_ROUTE_CONTROL {
+	switch {
+	case d.in.Route == policyv1.Route_ROUTE_CONTROL:
 		return d.topology.Control()
+	case d.in.Route == policyv1.Route_ROUTE_NEAREST && answersNearest(d.topology, &d.in):
+		return d.in.Edge
+	default:
+		return d.in.Tenant.Home
 	}
-	return d.in.Tenant.Home
 }
 
 func (d Decision) tenantWords(passed bool) string {
@@ -86,9 +96,26 @@ func (d Decision) routeWords(passed bool) string {
 	case d.in.Route == policyv1.Route_ROUTE_CONTROL:
 		return "CONTROL: answered by the control region, " + d.place(d.target())
 	case d.in.Route == policyv1.Route_ROUTE_NEAREST:
-		return "NEAREST: answered at home, " + d.place(d.target()) + ", since no other region holds projections yet"
+		return d.nearestWords()
 	default:
 		return "HOME: answered at home, " + d.place(d.target())
+	}
+}
+
+func (d Decision) nearestWords() string {
+	edge, home := d.in.Edge, d.in.Tenant.Home
+	switch {
+	case edge == home:
+		return "NEAREST: the call came in at home, " + d.place(home)
+	case d.target() == edge:
+		return fmt.Sprintf("NEAREST: answered by the replica of %s, once it has what the caller has seen; else at home, %s",
+			d.place(edge), d.place(home))
+	case !d.in.Replica:
+		return "NEAREST: answered at home, " + d.place(home) + ", since the edge has no replica that can answer"
+	case !residency.Holds(ScopeAt(d.topology, &d.in.Tenant, edge), d.in.Reach):
+		return fmt.Sprintf("NEAREST: answered at home, %s, since %s may not hold what the answer reaches", d.place(home), d.place(edge))
+	default:
+		return fmt.Sprintf("NEAREST: answered at home, %s, since %s takes no calls", d.place(home), d.place(edge))
 	}
 }
 
@@ -159,6 +186,9 @@ func (d Decision) edgeWords(passed bool) string {
 }
 
 func (d Decision) handOverWords(bool) string {
+	if d.Action == Replica {
+		return fmt.Sprintf("the edge's own replica in %s answers: no other region is asked", d.name(d.Region))
+	}
 	if d.Action == Local {
 		return fmt.Sprintf("the edge is in %s itself: handed over without a network", d.name(d.Region))
 	}

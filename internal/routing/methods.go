@@ -13,9 +13,21 @@ import (
 	"github.com/domicile-api/domicile/internal/residency"
 )
 
+// Method is what routes a method's calls.
+type Method struct {
+	// Procedure is how it is called, e.g. "/domicile.profile.v1.ProfileService/GetUser".
+	Procedure string
+	// Route says where it is answered.
+	Route policyv1.Route
+	// Reach is the highest class that its answer reaches.
+	Reach policyv1.DataClass
+	// Streams says that requests or answers are streams.
+	Streams bool
+}
+
 // Methods knows the route of each method of a set of services. It never changes.
 type Methods struct {
-	routes map[string]policyv1.Route
+	routes map[string]Method
 	// short has, for each way to name a method without its package or service, the procedures that it may stand for.
 	short map[string][]string
 }
@@ -23,7 +35,7 @@ type Methods struct {
 // NewMethods reads the routes that the services' protos declare. A method without one is refused: nothing could be said of
 // where it may be answered.
 func NewMethods(services ...protoreflect.ServiceDescriptor) (*Methods, error) {
-	m := &Methods{routes: make(map[string]policyv1.Route), short: make(map[string][]string)}
+	m := &Methods{routes: make(map[string]Method), short: make(map[string][]string)}
 	for _, service := range services {
 		for i := range service.Methods().Len() {
 			if err := m.add(service.Methods().Get(i)); err != nil {
@@ -35,19 +47,22 @@ func NewMethods(services ...protoreflect.ServiceDescriptor) (*Methods, error) {
 }
 
 func (m *Methods) add(method protoreflect.MethodDescriptor) error {
-	route := residency.MethodPolicyOf(method).Route
-	switch route {
+	policy := residency.MethodPolicyOf(method)
+	switch policy.Route {
 	case policyv1.Route_ROUTE_HOME, policyv1.Route_ROUTE_NEAREST, policyv1.Route_ROUTE_CONTROL:
 	case policyv1.Route_ROUTE_UNSPECIFIED:
 		return fmt.Errorf("the method %s has no route: set option (domicile.policy.v1.route)", method.FullName())
 	default:
-		return fmt.Errorf("the method %s has the route %d, which this release does not know", method.FullName(), route)
+		return fmt.Errorf("the method %s has the route %d, which this release does not know", method.FullName(), policy.Route)
 	}
 	procedure := Procedure(method)
 	if _, twice := m.routes[procedure]; twice {
 		return nil
 	}
-	m.routes[procedure] = route
+	m.routes[procedure] = Method{
+		Procedure: procedure, Route: policy.Route, Reach: policy.Response,
+		Streams: method.IsStreamingClient() || method.IsStreamingServer(),
+	}
 	service, name := string(method.Parent().FullName()), string(method.Name())
 	last := service[strings.LastIndexByte(service, '.')+1:]
 	names := []string{service + "/" + name, service + "." + name, last + "/" + name, last + "." + name, name}
@@ -66,8 +81,8 @@ func Procedure(method protoreflect.MethodDescriptor) string {
 
 // Route returns the route of a procedure, e.g. "/domicile.profile.v1.ProfileService/GetUser". It does not allocate.
 func (m *Methods) Route(procedure string) (policyv1.Route, bool) {
-	route, ok := m.routes[procedure]
-	return route, ok
+	method, ok := m.routes[procedure]
+	return method.Route, ok
 }
 
 // Procedures returns all procedures in alphabetical order.
@@ -82,15 +97,15 @@ func (m *Methods) Procedures() []string {
 
 // Find returns the procedure that a person means: its full name, with or without the slash before it, or a part that one
 // method alone has: "ProfileService/GetUser" or "GetUser". A dot may stand for the inner slash. The refusal is an INVALID_ARGUMENT.
-func (m *Methods) Find(name string) (procedure string, route policyv1.Route, err error) {
+func (m *Methods) Find(name string) (Method, error) {
 	found := m.short[strings.TrimPrefix(name, "/")]
 	switch len(found) {
 	case 0:
-		return "", 0, methodFault("method.known", "no service here has this method; name it as in domicile.profile.v1.ProfileService/GetUser")
+		return Method{}, methodFault("method.known", "no service here has this method; name it as in domicile.profile.v1.ProfileService/GetUser")
 	case 1:
-		return found[0], m.routes[found[0]], nil
+		return m.routes[found[0]], nil
 	default:
-		return "", 0, methodFault("method.unambiguous", "several methods have this name: "+strings.Join(found, ", "))
+		return Method{}, methodFault("method.unambiguous", "several methods have this name: "+strings.Join(found, ", "))
 	}
 }
 

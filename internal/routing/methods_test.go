@@ -80,7 +80,8 @@ func TestFind(t *testing.T) {
 		"Bare/Do":                                    "/Bare/Do",
 		"Do":                                         "/Bare/Do",
 	} {
-		got, route, err := m.Find(name)
+		found, err := m.Find(name)
+		got, route := found.Procedure, found.Route
 		if known, _ := m.Route(want); err != nil || got != want || route != known {
 			t.Errorf("Find(%q) = %s, %s, %v; want %s", name, got, route, err, want)
 		}
@@ -92,7 +93,7 @@ func TestFind(t *testing.T) {
 		"getuser":       "no service here has this method",
 		"GetUser":       "several methods have this name: /domicile.profile.v1.ProfileService/GetUser, /other.v1.TwinService/GetUser",
 	} {
-		_, _, err := m.Find(name)
+		_, err := m.Find(name)
 		if !fault.Is(err, errorsv1.Reason_REASON_INVALID_ARGUMENT) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Find(%q): %v; want %s", name, err, want)
 			continue
@@ -126,7 +127,7 @@ func TestTheSameServiceTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := m.Find("GetUser"); err != nil {
+	if _, err := m.Find("GetUser"); err != nil {
 		t.Errorf("GetUser is its own rival: %v", err)
 	}
 }

@@ -130,6 +130,9 @@ func (a *answer) finish() {
 	switch {
 	case a.mode == holding && a.status >= http.StatusBadRequest:
 		f, code := a.failure()
+		if token := a.x.token.Load(); token != nil {
+			a.w.Header().Set(HeaderConsistency, *token)
+		}
 		writeStatus(a.w, a.r, a.protocol, code, f)
 	case a.mode == holding && a.protocol == GRPCWeb && a.held.Len() == 0:
 		a.finishWebHeaders()

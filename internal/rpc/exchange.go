@@ -17,6 +17,8 @@ type exchange struct {
 	get bool
 	// failure is why the call is refused, when this project refuses it.
 	failure atomic.Pointer[fault.Error]
+	// token is the consistency token of a failed call, when there is one.
+	token atomic.Pointer[string]
 }
 
 type exchangeKey struct{}

@@ -47,8 +47,13 @@ func (m mapping) sent(ctx context.Context, procedure string, err error) error {
 	if f.Reason == errorsv1.Reason_REASON_INTERNAL {
 		f = m.report(ctx, procedure, f)
 	}
-	exchangeFrom(ctx).failure.Store(f)
-	return ToConnect(f)
+	x := exchangeFrom(ctx)
+	x.failure.Store(f)
+	out := ToConnect(f)
+	if token := x.token.Load(); token != nil {
+		out.Meta().Set(HeaderConsistency, *token)
+	}
+	return out
 }
 
 // decoded finds the decoding error in what Connect makes of it when a stream's message does not decode.

@@ -25,6 +25,8 @@ type Config struct {
 	Authenticator Authenticator
 	// Replayer finds the answers of repeated mutations. Required.
 	Replayer idempotency.Replayer
+	// Tokens reads and makes consistency tokens; nil: those of requests are ignored, and answers have none.
+	Tokens Tokens
 	// Logger gets internal errors. Required.
 	Logger *slog.Logger
 	// Clock is time.Now in production. Required.
@@ -71,9 +73,11 @@ func HandlerOptions(cfg Config) ([]connect.HandlerOption, error) {
 		reached(),
 		recovery{},
 		authentication(cfg.Authenticator),
-		validation,
-		repetition{replayer: cfg.Replayer},
 	)
+	if cfg.Tokens != nil {
+		chain = append(chain, sessions{tokens: cfg.Tokens})
+	}
+	chain = append(chain, validation, repetition{replayer: cfg.Replayer})
 	return append(codecOptions(),
 		connect.WithInterceptors(chain...),
 		connect.WithReadMaxBytes(cfg.maxBytes()),

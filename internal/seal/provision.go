@@ -29,6 +29,16 @@ func (k *Keyring) Provision(ctx context.Context, tenant ident.TenantID, epoch id
 	return err
 }
 
+// Deliver is Provision that does not trust what this process remembers of who holds the key: a region may have released it since.
+func (k *Keyring) Deliver(ctx context.Context, tenant ident.TenantID, epoch ident.Epoch, lawful []ident.RegionID) error {
+	others, err := k.others(lawful)
+	if err != nil {
+		return err
+	}
+	_, err = k.settle(ctx, goal{tenant: tenant, epoch: epoch, others: others, generation: 1})
+	return err
+}
+
 // Rotate gives a tenant a new generation, and returns its number, once every lawful region holds it. Values sealed under older
 // ones still open; hashes stay as they are. A rotation that was left unfinished is finished instead of begun anew. ErrNotReady:
 // Provision first.

@@ -87,6 +87,8 @@ func (r *record) revision() ident.Seq {
 // change says what save does: nil leaves an item as it is.
 type change struct {
 	held, inUse, purged *storagev1.WrappedKey
+	// released says that the key goes, and may come again.
+	released bool
 	// epoch is the ownership under which the change is made; that of the record, if it is later.
 	epoch ident.Epoch
 }
@@ -116,7 +118,10 @@ func (k *Keyring) save(ctx context.Context, r record, c change) error {
 			op.Kind, op.Item.Value, op.Item.Version = store.Put, value, version
 			// A wrapped key is no personal data, but it must be found nowhere that the sealed data may not be.
 			op.Item.Tag = store.Tag{Tenant: r.tenant, Class: store.ClassPII, Jurisdiction: k.cfg.Jurisdiction}
-		case c.purged != nil && s.old.key != nil:
+			if s.sort == sortPurged {
+				op.Item.Tag.Class = store.ClassGlobal // It holds no key, and lies in every region.
+			}
+		case (c.purged != nil || c.released) && s.old.key != nil:
 			op.Kind = store.Delete
 		}
 		ops = append(ops, op)

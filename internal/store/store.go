@@ -180,6 +180,13 @@ type Store interface {
 	Changes(ctx context.Context, fn func([]Change) error) error
 }
 
+// Walker is a table that can be looked at whole. It is for audits: nothing that answers a call walks a table.
+type Walker interface {
+	// Walk calls fn with every item that is there from the beginning of the walk to its end, once, in no order that means anything,
+	// and perhaps with ones that come or go meanwhile. It ends with fn's error, or ctx's.
+	Walk(ctx context.Context, fn func(Item) error) error
+}
+
 // Errors of every adapter.
 var (
 	// ErrNotFound says that there is no item under a key.

@@ -19,6 +19,7 @@ const noStandby = "none"
 type checker struct {
 	doc     *document
 	regions []*topologyv1.Region
+	trips   []*topologyv1.RoundTripTime
 	// byID has the first region of each id.
 	byID map[string]int
 }
@@ -28,16 +29,18 @@ func checkRegions(doc *document, message *topologyv1.Topology) {
 	if doc.isBroken("regions") {
 		return
 	}
-	c := &checker{doc: doc, regions: message.GetRegions(), byID: make(map[string]int)}
+	c := &checker{doc: doc, regions: message.GetRegions(), trips: message.GetRoundTripTimes(), byID: make(map[string]int)}
 	c.checkIDs()
 	for i := range c.regions {
 		c.checkPair(i)
 		c.checkCoordinates(i)
+		c.checkPeerKeys(i)
 	}
 	c.checkHomes()
 	c.checkControl()
 	c.checkPorts()
 	c.checkEndpoints()
+	c.checkRoundTrips()
 }
 
 // known tells whether the file says a field of a region and no earlier pass refused it.
@@ -145,6 +148,11 @@ func (c *checker) checkWitness(home int, standby, witness string) {
 
 // addUnknownRegion reports an id that no region has. It is silent while a region's id is not known: it may be that one.
 func (c *checker) addUnknownRegion(region int, field, id string) {
+	c.addUnknown(regionPath(region, field), id)
+}
+
+// addUnknown is addUnknownRegion for any path.
+func (c *checker) addUnknown(path, id string) {
 	ids := make([]string, 0, len(c.regions))
 	for i := range c.regions {
 		if !c.known(i, "id") {
@@ -152,8 +160,8 @@ func (c *checker) addUnknownRegion(region int, field, id string) {
 		}
 		ids = append(ids, c.regions[i].GetId())
 	}
-	c.addf(region, field, "name one of "+strings.Join(ids, ", ")+", or add a region with that id",
-		"there is no region %.40q", id)
+	c.doc.add(path, c.doc.closest(path), fmt.Sprintf("there is no region %.40q", id),
+		"name one of "+strings.Join(ids, ", ")+", or add a region with that id")
 }
 
 // checkCoordinates refuses half a place, which would be far from where the region is.

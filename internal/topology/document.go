@@ -212,6 +212,22 @@ func adviceFor(field string) string {
 	case "longitude":
 		return "write degrees east, from -180 to 180, e.g. 8.68"
 	default:
+		return otherAdvice(field)
+	}
+}
+
+// otherAdvice is adviceFor for what stands beside the core of a region.
+func otherAdvice(field string) string {
+	switch field {
+	case "peer_keys":
+		return "list 1 to 4 public keys, as they stand in the region's peer.pub, or leave the line out"
+	case "round_trip_times":
+		return "list pairs of regions, e.g. {between: [eu-central-1, us-east-1], milliseconds: 88.6}, or leave it out"
+	case "between":
+		return "name two regions, e.g. [eu-central-1, us-east-1]"
+	case "milliseconds":
+		return "write how long a message and its answer take, above 0 and up to 10000, e.g. 88.6"
+	default:
 		return "write the file as " + DefaultName + " is written"
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -53,6 +54,8 @@ type Topology struct {
 	law     [256]Index
 	roles   [MaxRegions]uint8
 	nearest nearestTable
+	// roundTrips has a row of count entries for each region.
+	roundTrips []time.Duration
 }
 
 // New checks a topology made in code as Parse checks a file. It does not keep the message.
@@ -99,6 +102,7 @@ func build(message *topologyv1.Topology) *Topology {
 		region.Endpoint = strings.TrimRight(region.GetEndpoint(), "/")
 	}
 	t.nearest = newNearestTable(t)
+	t.roundTrips = newRoundTrips(t)
 	return t
 }
 

@@ -24,6 +24,8 @@ type Config struct {
 	Topology *topologyv1.Topology
 	// GlobalEndpoint is the URL of the global name.
 	GlobalEndpoint string
+	// OperatorKey is a credential for operators' calls.
+	OperatorKey string
 	// Keys has an API key of each demonstration tenant.
 	Keys map[string]string
 	// DataDir is the platform's data folder.
@@ -35,16 +37,20 @@ type Config struct {
 // callTimeout bounds one call of the tour.
 const callTimeout = 10 * time.Second
 
+// operatorTimeout bounds a call of an operator's that looks at all data.
+const operatorTimeout = 2 * time.Minute
+
 // guide is one playing of the tour.
 type guide struct {
 	Config
 
-	http1  *http.Client
-	h2c    *http.Client
-	canary string // a word in the e-mail address of this playing, found nowhere else
-	userID string
-	number int
-	failed int
+	http1    *http.Client
+	h2c      *http.Client
+	operator *http.Client
+	canary   string // a word in the e-mail address of this playing, found nowhere else
+	userID   string
+	number   int
+	failed   int
 }
 
 // Run plays the tour. It returns an error if any promise did not hold, after playing all steps.
@@ -64,7 +70,12 @@ func Run(ctx context.Context, cfg Config) error {
 		{"Another tenant cannot see the user, nor learn that there is one", g.otherTenant},
 		{"Outside the home, a user is only what its projection has", g.projection},
 		{"An update on an old version is refused", g.staleEtag},
-		{"On disk: in Frankfurt only, and sealed", g.sealedAtRest},
+		{"What is written in Frankfurt is read in Singapore, by Singapore, and never the past", g.readYourWrites},
+		{"What is regulated is read in the jurisdiction, and outside of it at home", g.scopes},
+		{"A region is cut off; the others go on, and it catches up", g.partition},
+		{"Every copy is what its home has", g.agree},
+		{"On disk: names, address and note sealed, in every region", g.sealedAtRest},
+		{"An audit of every item of every store and queue", g.auditScan},
 		{"No metric carries personal data", g.metrics},
 		{"The user is deleted again", g.cleanUp},
 	} {
@@ -83,10 +94,11 @@ func newGuide(cfg Config) *guide {
 	h2 := new(http.Protocols)
 	h2.SetUnencryptedHTTP2(true)
 	return &guide{
-		Config: cfg,
-		http1:  &http.Client{Timeout: callTimeout},
-		h2c:    &http.Client{Timeout: callTimeout, Transport: &http.Transport{Protocols: h2}},
-		canary: "canary" + hex.EncodeToString(random),
+		Config:   cfg,
+		http1:    &http.Client{Timeout: callTimeout},
+		h2c:      &http.Client{Timeout: callTimeout, Transport: &http.Transport{Protocols: h2}},
+		operator: &http.Client{Timeout: operatorTimeout},
+		canary:   "canary" + hex.EncodeToString(random),
 	}
 }
 

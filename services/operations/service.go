@@ -9,7 +9,6 @@ import (
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 	"github.com/domicile-api/domicile/gen/domicile/operations/v1/operationsv1connect"
-	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/routing"
@@ -25,7 +24,7 @@ type Resolver interface {
 // Methods finds the route of a method by its full name or an unambiguous last part.
 type Methods interface {
 	// Find fails when there is no such method, or more than one.
-	Find(name string) (procedure string, route policyv1.Route, err error)
+	Find(name string) (routing.Method, error)
 }
 
 // Config is what the service answers from.
@@ -35,6 +34,10 @@ type Config struct {
 	Methods  Methods
 	// Health is what the region knows of the others.
 	Health func() routing.Health
+	// Regions answers for each region.
+	Regions Regions
+	// Faults disturbs the regions; nil where that is not to be.
+	Faults Faults
 }
 
 // Service makes the service of one region.
@@ -42,17 +45,13 @@ func Service(cfg Config) domicile.Service {
 	return domicile.Service{
 		Name: "operations",
 		Register: func(rt domicile.Runtime) (string, http.Handler, error) {
-			path, handler := operationsv1connect.NewOperationsServiceHandler(&service{cfg: cfg}, rt.HandlerOptions...)
+			path, handler := operationsv1connect.NewOperationsServiceHandler(&service{cfg}, rt.HandlerOptions...)
 			return path, handler, nil
 		},
 	}
 }
 
-type service struct {
-	operationsv1connect.UnimplementedOperationsServiceHandler
-
-	cfg Config
-}
+type service struct{ cfg Config }
 
 // ExplainRoute decides as the edge would, and answers the rules in words.
 func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRouteRequest) (*operationsv1.ExplainRouteResponse, error) {
@@ -60,7 +59,7 @@ func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRou
 	if err != nil {
 		return nil, err
 	}
-	_, route, err := s.cfg.Methods.Find(req.GetMethod())
+	method, err := s.cfg.Methods.Find(req.GetMethod())
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +68,8 @@ func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRou
 		return nil, err
 	}
 	d := routing.Decide(s.cfg.Topology, routing.Input{
-		Tenant: tenant, Known: known, Route: route, Edge: edge, Strict: req.GetStrict(), Health: s.cfg.Health(),
+		Tenant: tenant, Known: known, Route: method.Route, Reach: method.Reach, Edge: edge, Strict: req.GetStrict(),
+		Health: s.cfg.Health(), Replica: !method.Streams,
 	})
 	return s.answer(edge, d), nil
 }

@@ -2,7 +2,9 @@ package profile_test
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -44,7 +46,7 @@ func newClient(t *testing.T) profilev1connect.ProfileServiceClient {
 	}
 	ring := seal.NewKeyring(seal.KeyringConfig{Region: region, Jurisdiction: "EU", Keys: db.Table("keys"), Wrapper: wrapper, Clock: time.Now})
 	engine, err := entity.NewEngine(entity.Config{
-		Store: db.Table("regional"), Sealer: ring, Region: region, Jurisdiction: "EU", Clock: time.Now, Rand: rand.Reader,
+		Store: db.Table("regional"), Sealer: ring, Pages: pageKeys{}, Region: region, Jurisdiction: "EU", Clock: time.Now, Rand: rand.Reader,
 		EnsureKey: func(ctx context.Context, tenant ident.TenantID) error {
 			return ring.Provision(ctx, tenant, call.From(ctx).Epoch, []ident.RegionID{region})
 		},
@@ -170,4 +172,19 @@ func TestErrorsOfTheDomainPass(t *testing.T) {
 	if _, err := client.ListUserSummaries(ctx, &profilev1.ListUserSummariesRequest{PageToken: "forged"}); err == nil {
 		t.Error("a forged token")
 	}
+}
+
+// pageKeys is one key that never changes.
+type pageKeys struct{}
+
+func (pageKeys) MAC(purpose string, data []byte) (uint32, [16]byte, error) {
+	mac := hmac.New(sha256.New, []byte("a key of the tests"))
+	_, _ = mac.Write([]byte(purpose))
+	_, _ = mac.Write(data)
+	return 1, [16]byte(mac.Sum(nil)), nil
+}
+
+func (k pageKeys) Check(purpose string, data []byte, keyID uint32, mac [16]byte) bool {
+	_, want, _ := k.MAC(purpose, data)
+	return keyID == 1 && hmac.Equal(want[:], mac[:])
 }

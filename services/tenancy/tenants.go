@@ -113,8 +113,9 @@ func (s *service) shown(ctx context.Context, record *directoryv1.Record) (*tenan
 		return nil, err
 	}
 	var last time.Time
-	for _, region := range lawful(t) {
-		at, ok := done[region]
+	// Rows, projections or keys may lie in any region that the tenant's policies ever allowed: each says that it has none left.
+	for _, region := range s.cfg.Topology.Regions() {
+		at, ok := done[s.cfg.Topology.ID(region)]
 		if !ok {
 			return t, nil
 		}
@@ -124,15 +125,6 @@ func (s *service) shown(ctx context.Context, record *directoryv1.Record) (*tenan
 	}
 	t.EraseTime = timestamppb.New(last)
 	return t, nil
-}
-
-// lawful is where a tenant's rows and keys may lie.
-func lawful(t *tenancyv1.Tenant) []ident.RegionID {
-	regions := []ident.RegionID{ident.RegionID(t.GetHome())}
-	if t.GetStandby() != noStandby {
-		regions = append(regions, ident.RegionID(t.GetStandby()))
-	}
-	return regions
 }
 
 // ListTenants answers in the order of ids.

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
+	settingsv1 "github.com/domicile-api/domicile/gen/domicile/settings/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/internal/residency/check"
 )
@@ -82,6 +83,10 @@ service OrderService {
     option (domicile.policy.v1.idempotency) = IDEMPOTENCY_READ;
     option (google.api.http) = {post: "/v1/orders:find" body: "*"};
   }
+  rpc SetBoard(SetBoardRequest) returns (SetBoardResponse) {
+    option (domicile.policy.v1.route) = ROUTE_ANY;
+    option (domicile.policy.v1.idempotency) = IDEMPOTENCY_KEYED;
+  }
   rpc CreateCoupon(GetOrderRequest) returns (CreateCouponResponse) {
     option (domicile.policy.v1.route) = ROUTE_CONTROL;
     option (domicile.policy.v1.idempotency) = IDEMPOTENCY_KEYED;
@@ -102,6 +107,23 @@ message GetOrderRecordResponse {
 }
 message FindOrderRequest { string customer = 1 [(domicile.policy.v1.class) = DATA_CLASS_PII]; }
 message CreateCouponResponse { string code = 1 [(domicile.policy.v1.class) = DATA_CLASS_SECRET]; }
+message Board {
+  option (domicile.policy.v1.entity) = {id_prefix: "brd" key: "name" ownership: OWNERSHIP_MULTI_PRIMARY};
+  string name = 1 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL];
+  string title = 2 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL, (domicile.policy.v1.merge) = MERGE_LWW];
+  Frame frame = 3 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL, (domicile.policy.v1.merge) = MERGE_LWW];
+  optional uint32 best = 4 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL, (domicile.policy.v1.merge) = MERGE_MAX];
+  sint64 visits = 5 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL, (domicile.policy.v1.merge) = MERGE_COUNTER];
+  repeated string colors = 6 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL, (domicile.policy.v1.merge) = MERGE_OR_SET];
+  map<string, Pin> pins = 7 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL];
+}
+message Frame { int32 width = 1 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL]; }
+message Pin {
+  int64 stamps = 1 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL, (domicile.policy.v1.merge) = MERGE_COUNTER];
+  map<int32, Pin> pins = 2 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL];
+}
+message SetBoardRequest { Board board = 1 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL]; }
+message SetBoardResponse { Board board = 1 [(domicile.policy.v1.class) = DATA_CLASS_GLOBAL]; }
 message NotReached { string anything = 1; }
 `
 
@@ -128,7 +150,7 @@ type refusal struct {
 }
 
 func refusals() []refusal {
-	return slices.Concat(fieldRefusals(), entityRefusals(), projectionRefusals(), methodRefusals(), urlRefusals())
+	return slices.Concat(fieldRefusals(), entityRefusals(), projectionRefusals(), methodRefusals(), urlRefusals(), mergeRefusals())
 }
 
 func fieldRefusals() []refusal {
@@ -249,7 +271,7 @@ func methodRefusals() []refusal {
 	change := func(from, to string) string { return strings.Replace(createRoute, from, to, 1) }
 	return []refusal{
 		{"no route", createRoute, change("option (domicile.policy.v1.route) = ROUTE_HOME;", ""), []string{
-			`DOMICILE_METHOD_POLICY: method "shop.v1.OrderService.CreateOrder" has no route; say (domicile.policy.v1.route) = ROUTE_HOME, ROUTE_NEAREST or ROUTE_CONTROL`,
+			`DOMICILE_METHOD_POLICY: method "shop.v1.OrderService.CreateOrder" has no route; say (domicile.policy.v1.route) = ROUTE_HOME, ROUTE_NEAREST, ROUTE_ANY or ROUTE_CONTROL`,
 		}},
 		{"no idempotency", createRoute, change("option (domicile.policy.v1.idempotency) = IDEMPOTENCY_KEYED;", ""), []string{
 			`DOMICILE_METHOD_POLICY: method "shop.v1.OrderService.CreateOrder" has no idempotency; say (domicile.policy.v1.idempotency) = IDEMPOTENCY_READ or IDEMPOTENCY_KEYED`,
@@ -264,7 +286,7 @@ func methodRefusals() []refusal {
 		{"nearest write", `option (domicile.policy.v1.route) = ROUTE_NEAREST;
     option (domicile.policy.v1.idempotency) = IDEMPOTENCY_READ;`, `option (domicile.policy.v1.route) = ROUTE_NEAREST;
     option (domicile.policy.v1.idempotency) = IDEMPOTENCY_KEYED;`, []string{
-			`DOMICILE_METHOD_POLICY: method "shop.v1.OrderService.GetOrderRecord" is IDEMPOTENCY_KEYED, so it writes, and ROUTE_NEAREST; only the home region writes`,
+			`DOMICILE_METHOD_POLICY: method "shop.v1.OrderService.GetOrderRecord" is IDEMPOTENCY_KEYED, so it writes, and ROUTE_NEAREST; only the home region writes, or any region what is multi-primary: ROUTE_HOME or ROUTE_ANY`,
 		}},
 		{"nearest answers an entity", `OrderRecord record = 1 [(domicile.policy.v1.class) = DATA_CLASS_REGIONAL];`, `Order record = 1 [(domicile.policy.v1.class) = DATA_CLASS_PII];`, []string{
 			`DOMICILE_NEAREST_PROJECTION: method "shop.v1.OrderService.GetOrderRecord" is ROUTE_NEAREST and its answer reaches "shop.v1.GetOrderRecordResponse.record", which is PII and not in a projection; answer a projection or use ROUTE_HOME`,
@@ -326,7 +348,7 @@ func TestContractsThatPass(t *testing.T) {
 	tests := map[string]*check.Contract{
 		"shop": {Files: compile(t, shop)},
 		"ours": {Files: []protoreflect.FileDescriptor{
-			profilev1.File_domicile_profile_v1_profile_proto, tenancyv1.File_domicile_tenancy_v1_tenancy_proto,
+			settingsv1.File_domicile_settings_v1_settings_proto, profilev1.File_domicile_profile_v1_profile_proto, tenancyv1.File_domicile_tenancy_v1_tenancy_proto,
 		}},
 	}
 	for name, c := range tests {

@@ -16,7 +16,7 @@ func methodPolicy(c *Contract) []Finding {
 			found = append(found, Finding{At: m, Text: fmt.Sprintf("method %q %s", m.FullName(), text)})
 		}
 		if p.Route == policyv1.Route_ROUTE_UNSPECIFIED {
-			refuse("has no route; say (domicile.policy.v1.route) = ROUTE_HOME, ROUTE_NEAREST or ROUTE_CONTROL")
+			refuse("has no route; say (domicile.policy.v1.route) = ROUTE_HOME, ROUTE_NEAREST, ROUTE_ANY or ROUTE_CONTROL")
 		}
 		switch {
 		case p.Idempotency == policyv1.Idempotency_IDEMPOTENCY_UNSPECIFIED:
@@ -24,7 +24,7 @@ func methodPolicy(c *Contract) []Finding {
 		case p.Idempotency == policyv1.Idempotency_IDEMPOTENCY_KEYED && p.NoSideEffects:
 			refuse("is IDEMPOTENCY_KEYED, so it writes, and says NO_SIDE_EFFECTS")
 		case p.Idempotency == policyv1.Idempotency_IDEMPOTENCY_KEYED && p.Route == policyv1.Route_ROUTE_NEAREST:
-			refuse("is IDEMPOTENCY_KEYED, so it writes, and ROUTE_NEAREST; only the home region writes")
+			refuse("is IDEMPOTENCY_KEYED, so it writes, and ROUTE_NEAREST; only the home region writes, or any region what is multi-primary: ROUTE_HOME or ROUTE_ANY")
 		}
 	}
 	return found
@@ -38,6 +38,27 @@ func secretRevealed(c *Contract) []Finding {
 			found = append(found, Finding{At: m, Text: fmt.Sprintf(
 				"method %q answers a SECRET field; mark it (domicile.policy.v1.reveals_secret) = true or answer without it", m.FullName())})
 		}
+	}
+	return found
+}
+
+// anyGlobal: a region that may hold nothing but GLOBAL fields takes the call and answers it.
+func anyGlobal(c *Contract) []Finding {
+	var found []Finding
+	for _, m := range c.methods() {
+		p := residency.MethodPolicyOf(m)
+		if p.Route != policyv1.Route_ROUTE_ANY {
+			continue
+		}
+		refuse := func(what string, class policyv1.DataClass) {
+			if class > policyv1.DataClass_DATA_CLASS_GLOBAL {
+				found = append(found, Finding{At: m, Text: fmt.Sprintf(
+					"method %q is ROUTE_ANY and its %s reaches a %s field; every region takes such calls, so make it GLOBAL or use ROUTE_HOME",
+					m.FullName(), what, residency.Label(class))})
+			}
+		}
+		refuse("request", p.Request)
+		refuse("answer", p.Response)
 	}
 	return found
 }

@@ -52,6 +52,7 @@ func RunKeyring(t *testing.T, f Fixture) {
 		"NewRegion":         testNewRegion,
 		"Rotation":          testRotation,
 		"Purge":             testPurge,
+		"Release":           testRelease,
 		"FirstUseAtOnce":    testFirstUseAtOnce,
 		"WarmCalls":         testWarmCalls,
 		"CacheBound":        testCacheBound,

@@ -25,6 +25,13 @@ type Receiver interface {
 	Apply(ctx context.Context, r Replicated) error
 }
 
+// BatchReceiver is a Receiver that takes several states at once, because each call to it takes long.
+type BatchReceiver interface {
+	Receiver
+	// ApplyAll returns when all states are durable at the receiver, or were older than what it has. When it fails, some may be.
+	ApplyAll(ctx context.Context, rs []Replicated) error
+}
+
 // Apply takes the state of an item from another replica. It is not told on: its writer tells everybody itself.
 func (t *Table) Apply(ctx context.Context, r Replicated) error {
 	if err := errors.Join(r.Item.Key.Validate(), checkPartition(r.Item.Key.Partition)); err != nil {

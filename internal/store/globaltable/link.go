@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	// deliveries is how many items are on their way to a peer at once.
+	// deliveries is how many calls are on their way to a peer at once.
 	deliveries = 16
+	// batch is how many items a call to a BatchReceiver has at the most.
+	batch = 64
 	// retryFirst and retryLast bound the pause after a failed delivery; it doubles in between, with full jitter.
 	retryFirst = 10 * time.Millisecond
 	retryLast  = 2 * time.Second
@@ -28,6 +30,9 @@ type Link struct {
 	to    Receiver
 	// bell rings when there may be something to tell, or the settings have changed.
 	bell chan struct{}
+	// careful says that the last delivery failed, so that items are told one by one: one that is refused must not hold up others. Only
+	// Run's goroutine uses it.
+	careful bool
 
 	// mu is held to read while an item is delivered.
 	mu     sync.RWMutex
@@ -192,40 +197,60 @@ var errPaused = errors.New("paused")
 // tell brings items to the peer and removes the marks of those that it has. Several are on their way at once, so that the
 // receiver's syncs are shared.
 func (l *Link) tell(ctx context.Context, due []mark) error {
+	size := 1
+	if _, ok := l.to.(BatchReceiver); ok && !l.careful {
+		size = batch
+	}
+	batches := slices.Collect(slices.Chunk(due, size))
 	var wg sync.WaitGroup
-	errs := make([]error, len(due))
+	errs := make([]error, len(batches))
 	free := make(chan struct{}, deliveries)
-	for i, m := range due {
+	for i, marks := range batches {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			errs[i] = l.deliver(ctx, m.key)
+			errs[i] = l.deliver(ctx, marks)
 		})
 	}
 	wg.Wait()
 	told := make([]mark, 0, len(due))
 	var failed error
-	for i, m := range due {
+	for i, marks := range batches {
 		switch {
 		case errs[i] == nil:
-			told = append(told, m)
+			told = append(told, marks...)
 		case !errors.Is(errs[i], errPaused): // A pause is no failure; Resume rings.
 			failed = errs[i]
 		}
 	}
+	l.careful = failed != nil
 	return errors.Join(failed, l.table.told(ctx, l.peer, told))
 }
 
-// deliver brings the present state of an item to the peer, unless the link is paused.
-func (l *Link) deliver(ctx context.Context, key store.Key) error {
+// deliver brings the present states of items to the peer, unless the link is paused.
+func (l *Link) deliver(ctx context.Context, marks []mark) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.paused {
 		return errPaused
 	}
-	state, there, err := l.table.state(ctx, key)
-	if err != nil || !there {
-		return err // Forgotten, here and there.
+	states := make([]Replicated, 0, len(marks))
+	for _, m := range marks {
+		state, there, err := l.table.state(ctx, m.key)
+		if err != nil {
+			return err
+		}
+		// What is not there is forgotten, here and there; what a peer wrote since, that peer tells.
+		if there && state.Writer == l.table.cfg.Region {
+			states = append(states, state)
+		}
 	}
-	return l.to.Apply(ctx, state)
+	switch to, ok := l.to.(BatchReceiver); {
+	case len(states) == 0:
+		return nil
+	case ok:
+		return to.ApplyAll(ctx, states)
+	default:
+		return l.to.Apply(ctx, states[0])
+	}
 }

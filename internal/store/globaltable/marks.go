@@ -127,23 +127,28 @@ func (t *Table) dropMarks(ctx context.Context, peer ident.RegionID) error {
 	}
 }
 
-// markAll marks every item, and every tombstone, for a peer.
+// markAll marks every item that this region wrote, and every tombstone, for a peer. The others' are told by those who wrote them: a
+// region's word about another's writes would have to be trusted.
 func (t *Table) markAll(ctx context.Context, peer ident.RegionID) error {
 	for from, more := "", true; more; {
 		page, err := t.cfg.Local.Query(ctx, store.Query{Partition: stampPartition, From: from, Limit: store.MaxOps})
 		if err != nil || len(page.Items) == 0 {
 			return err
 		}
-		ops := make([]store.Op, len(page.Items))
-		for i, it := range page.Items {
+		ops := make([]store.Op, 0, len(page.Items))
+		for _, it := range page.Items {
 			key, s, err := parseStamp(it)
 			if err != nil {
 				return err
 			}
-			ops[i] = markOp(peer, key, s, t.cfg.Clock())
+			if s.region == t.cfg.Region {
+				ops = append(ops, markOp(peer, key, s, t.cfg.Clock()))
+			}
 		}
-		if err := t.cfg.Local.Commit(ctx, store.Commit{Ops: ops}); err != nil {
-			return err
+		if len(ops) > 0 {
+			if err := t.cfg.Local.Commit(ctx, store.Commit{Ops: ops}); err != nil {
+				return err
+			}
 		}
 		from, more = page.Items[len(page.Items)-1].Key.Sort+"\x00", page.More
 	}

@@ -50,6 +50,7 @@ func Run(t *testing.T, factory Factory, o Options) {
 		{"Changes", changesTests()},
 		{"Concurrency", concurrencyTests()},
 		{"Lifecycle", lifecycleTests()},
+		{"Walk", walkTests()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -548,7 +548,10 @@ type DigestRequest struct {
 	// The first id of the range; empty: from the first.
 	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
 	// The first id after the range; empty: to the last.
-	To            string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// When not zero: the range is to be listed however many entities it has, this many at the most. For a caller that has next to
+	// nothing of it.
+	List          uint32 `protobuf:"varint,4,opt,name=list,proto3" json:"list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -604,6 +607,13 @@ func (x *DigestRequest) GetTo() string {
 	return ""
 }
 
+func (x *DigestRequest) GetList() uint32 {
+	if x != nil {
+		return x.List
+	}
+	return 0
+}
+
 // What Digest answers.
 type DigestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -613,8 +623,10 @@ type DigestResponse struct {
 	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The ranges that the range is made of, in order; none when it is listed.
 	Ranges []*RangeDigest `protobuf:"bytes,3,rep,name=ranges,proto3" json:"ranges,omitempty"`
-	// The entities of the range, in the order of their ids, when there are few.
-	Entities      []*EntityDigest `protobuf:"bytes,4,rep,name=entities,proto3" json:"entities,omitempty"`
+	// The entities of the range, in the order of their ids, when there are few, or a list was asked for.
+	Entities []*EntityDigest `protobuf:"bytes,4,rep,name=entities,proto3" json:"entities,omitempty"`
+	// Whether the range has more entities than are listed, after the last one.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -675,6 +687,13 @@ func (x *DigestResponse) GetEntities() []*EntityDigest {
 		return x.Entities
 	}
 	return nil
+}
+
+func (x *DigestResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // The digest of a range of ids.
@@ -747,7 +766,11 @@ type EntityDigest struct {
 	// The entity's id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The entity's own digest.
-	Digest        []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Digest []byte `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The epoch of the entity's version.
+	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The sequence number of the entity's version.
+	Seq           uint64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -794,6 +817,20 @@ func (x *EntityDigest) GetDigest() []byte {
 		return x.Digest
 	}
 	return nil
+}
+
+func (x *EntityDigest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *EntityDigest) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
 }
 
 // What Fetch takes.
@@ -1344,23 +1381,27 @@ const file_domicile_peer_v1_peer_proto_rawDesc = "" +
 	"createTime\x12\x1a\n" +
 	"\x05epoch\x18\x05 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x1a\n" +
 	"\x05ready\x18\x06 \x01(\bB\x04\x88\xf8#\x01R\x05ready\"\x14\n" +
-	"\x12DeliverKeyResponse\"~\n" +
+	"\x12DeliverKeyResponse\"\x98\x01\n" +
 	"\rDigestRequest\x12=\n" +
 	"\x06stream\x18\x01 \x01(\v2\x1f.domicile.replication.v1.StreamB\x04\x88\xf8#\x01R\x06stream\x12\x18\n" +
 	"\x04from\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\x04from\x12\x14\n" +
-	"\x02to\x18\x03 \x01(\tB\x04\x88\xf8#\x01R\x02to\"\xc3\x01\n" +
+	"\x02to\x18\x03 \x01(\tB\x04\x88\xf8#\x01R\x02to\x12\x18\n" +
+	"\x04list\x18\x04 \x01(\rB\x04\x88\xf8#\x01R\x04list\"\xdd\x01\n" +
 	"\x0eDigestResponse\x12\x1a\n" +
 	"\x05epoch\x18\x01 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x16\n" +
 	"\x03seq\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x03seq\x12;\n" +
 	"\x06ranges\x18\x03 \x03(\v2\x1d.domicile.peer.v1.RangeDigestB\x04\x88\xf8#\x01R\x06ranges\x12@\n" +
-	"\bentities\x18\x04 \x03(\v2\x1e.domicile.peer.v1.EntityDigestB\x04\x88\xf8#\x01R\bentities\"]\n" +
+	"\bentities\x18\x04 \x03(\v2\x1e.domicile.peer.v1.EntityDigestB\x04\x88\xf8#\x01R\bentities\x12\x18\n" +
+	"\x04more\x18\x05 \x01(\bB\x04\x88\xf8#\x01R\x04more\"]\n" +
 	"\vRangeDigest\x12\x14\n" +
 	"\x02to\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x02to\x12\x1a\n" +
 	"\x05count\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x05count\x12\x1c\n" +
-	"\x06digest\x18\x03 \x01(\fB\x04\x88\xf8#\x01R\x06digest\"B\n" +
+	"\x06digest\x18\x03 \x01(\fB\x04\x88\xf8#\x01R\x06digest\"v\n" +
 	"\fEntityDigest\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x02id\x12\x1c\n" +
-	"\x06digest\x18\x02 \x01(\fB\x04\x88\xf8#\x01R\x06digest\"e\n" +
+	"\x06digest\x18\x02 \x01(\fB\x04\x88\xf8#\x01R\x06digest\x12\x1a\n" +
+	"\x05epoch\x18\x03 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x16\n" +
+	"\x03seq\x18\x04 \x01(\x04B\x04\x88\xf8#\x01R\x03seq\"e\n" +
 	"\fFetchRequest\x12=\n" +
 	"\x06stream\x18\x01 \x01(\v2\x1f.domicile.replication.v1.StreamB\x04\x88\xf8#\x01R\x06stream\x12\x16\n" +
 	"\x03ids\x18\x02 \x03(\tB\x04\x88\xf8#\x01R\x03ids\"\xa3\x01\n" +

@@ -152,6 +152,9 @@ const (
 	Route_ROUTE_NEAREST Route = 2
 	// In the control region; an operator's method.
 	Route_ROUTE_CONTROL Route = 3
+	// In the region the call came in at, whatever it does: for writes of multi-primary entities, which every region may make. Request
+	// and answer may reach GLOBAL fields only.
+	Route_ROUTE_ANY Route = 4
 )
 
 // Enum value maps for Route.
@@ -161,12 +164,14 @@ var (
 		1: "ROUTE_HOME",
 		2: "ROUTE_NEAREST",
 		3: "ROUTE_CONTROL",
+		4: "ROUTE_ANY",
 	}
 	Route_value = map[string]int32{
 		"ROUTE_UNSPECIFIED": 0,
 		"ROUTE_HOME":        1,
 		"ROUTE_NEAREST":     2,
 		"ROUTE_CONTROL":     3,
+		"ROUTE_ANY":         4,
 	}
 )
 
@@ -258,7 +263,8 @@ const (
 	Ownership_OWNERSHIP_UNSPECIFIED Ownership = 0
 	// The tenant's home alone.
 	Ownership_OWNERSHIP_HOME Ownership = 1
-	// Any region. All fields are GLOBAL, and each says how concurrent writes merge.
+	// Any region. All fields are GLOBAL, and each but the key says how concurrent writes merge. A map merges by key: its values are
+	// messages whose fields say it.
 	Ownership_OWNERSHIP_MULTI_PRIMARY Ownership = 2
 )
 
@@ -309,13 +315,13 @@ type Merge int32
 const (
 	// Not given; refused in a multi-primary entity.
 	Merge_MERGE_UNSPECIFIED Merge = 0
-	// The latest write counts, by hybrid logical clocks.
+	// The latest write counts, by hybrid logical clocks. For every field that is not repeated.
 	Merge_MERGE_LWW Merge = 1
-	// The largest value counts.
+	// The largest value counts. For integers.
 	Merge_MERGE_MAX Merge = 2
-	// Increments add up; one that is repeated under its idempotency key counts once.
+	// Increments add up; one that is repeated under its idempotency key counts once. For integers.
 	Merge_MERGE_COUNTER Merge = 3
-	// Elements are added and removed; of an addition and a removal at the same time the addition counts.
+	// Elements are added and removed; of an addition and a removal at the same time the addition counts. For repeated scalars.
 	Merge_MERGE_OR_SET Merge = 4
 )
 
@@ -665,13 +671,14 @@ const file_domicile_policy_v1_policy_proto_rawDesc = "" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSCOPE_GLOBAL\x10\x01\x12\x16\n" +
-	"\x12SCOPE_JURISDICTION\x10\x02*T\n" +
+	"\x12SCOPE_JURISDICTION\x10\x02*c\n" +
 	"\x05Route\x12\x15\n" +
 	"\x11ROUTE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"ROUTE_HOME\x10\x01\x12\x11\n" +
 	"\rROUTE_NEAREST\x10\x02\x12\x11\n" +
-	"\rROUTE_CONTROL\x10\x03*W\n" +
+	"\rROUTE_CONTROL\x10\x03\x12\r\n" +
+	"\tROUTE_ANY\x10\x04*W\n" +
 	"\vIdempotency\x12\x1b\n" +
 	"\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10IDEMPOTENCY_READ\x10\x01\x12\x15\n" +

@@ -104,7 +104,10 @@ type Region struct {
 	// Latitude in degrees north; the global name sends a caller to the nearest region.
 	Latitude float64 `protobuf:"fixed64,9,opt,name=latitude,proto3" json:"latitude,omitempty"`
 	// Longitude in degrees east.
-	Longitude     float64 `protobuf:"fixed64,10,opt,name=longitude,proto3" json:"longitude,omitempty"`
+	Longitude float64 `protobuf:"fixed64,10,opt,name=longitude,proto3" json:"longitude,omitempty"`
+	// The public Ed25519 keys that the region signs calls to other regions with, in standard base64; more than one while a key is
+	// being replaced. Without any, regions that share a data folder find them there.
+	PeerKeys      []string `protobuf:"bytes,11,rep,name=peer_keys,json=peerKeys,proto3" json:"peer_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -209,18 +212,82 @@ func (x *Region) GetLongitude() float64 {
 	return 0
 }
 
-// All regions of a deployment.
-type Topology struct {
+func (x *Region) GetPeerKeys() []string {
+	if x != nil {
+		return x.PeerKeys
+	}
+	return nil
+}
+
+// How far two regions are from each other.
+type RoundTripTime struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The regions; one is enough.
-	Regions       []*Region `protobuf:"bytes,1,rep,name=regions,proto3" json:"regions,omitempty"`
+	// The ids of the two regions, in either order.
+	Between []string `protobuf:"bytes,1,rep,name=between,proto3" json:"between,omitempty"`
+	// How long a message from one to the other and its answer take, in milliseconds.
+	Milliseconds  float64 `protobuf:"fixed64,2,opt,name=milliseconds,proto3" json:"milliseconds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *RoundTripTime) Reset() {
+	*x = RoundTripTime{}
+	mi := &file_domicile_topology_v1_topology_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoundTripTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoundTripTime) ProtoMessage() {}
+
+func (x *RoundTripTime) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_topology_v1_topology_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoundTripTime.ProtoReflect.Descriptor instead.
+func (*RoundTripTime) Descriptor() ([]byte, []int) {
+	return file_domicile_topology_v1_topology_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RoundTripTime) GetBetween() []string {
+	if x != nil {
+		return x.Between
+	}
+	return nil
+}
+
+func (x *RoundTripTime) GetMilliseconds() float64 {
+	if x != nil {
+		return x.Milliseconds
+	}
+	return 0
+}
+
+// All regions of a deployment.
+type Topology struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The regions; one is enough.
+	Regions []*Region `protobuf:"bytes,1,rep,name=regions,proto3" json:"regions,omitempty"`
+	// How far regions are from each other; a pair that is not here is estimated from where the two are.
+	RoundTripTimes []*RoundTripTime `protobuf:"bytes,2,rep,name=round_trip_times,json=roundTripTimes,proto3" json:"round_trip_times,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
 func (x *Topology) Reset() {
 	*x = Topology{}
-	mi := &file_domicile_topology_v1_topology_proto_msgTypes[1]
+	mi := &file_domicile_topology_v1_topology_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +299,7 @@ func (x *Topology) String() string {
 func (*Topology) ProtoMessage() {}
 
 func (x *Topology) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_topology_v1_topology_proto_msgTypes[1]
+	mi := &file_domicile_topology_v1_topology_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +312,7 @@ func (x *Topology) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Topology.ProtoReflect.Descriptor instead.
 func (*Topology) Descriptor() ([]byte, []int) {
-	return file_domicile_topology_v1_topology_proto_rawDescGZIP(), []int{1}
+	return file_domicile_topology_v1_topology_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Topology) GetRegions() []*Region {
@@ -255,11 +322,18 @@ func (x *Topology) GetRegions() []*Region {
 	return nil
 }
 
+func (x *Topology) GetRoundTripTimes() []*RoundTripTime {
+	if x != nil {
+		return x.RoundTripTimes
+	}
+	return nil
+}
+
 var File_domicile_topology_v1_topology_proto protoreflect.FileDescriptor
 
 const file_domicile_topology_v1_topology_proto_rawDesc = "" +
 	"\n" +
-	"#domicile/topology/v1/topology.proto\x12\x14domicile.topology.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\"\x84\x04\n" +
+	"#domicile/topology/v1/topology.proto\x12\x14domicile.topology.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\"\xcb\x04\n" +
 	"\x06Region\x12<\n" +
 	"\x02id\x18\x01 \x01(\tB,\xbaH%\xc8\x01\x01r 2\x1e^[a-z][a-z0-9-]{0,38}[a-z0-9]$\x88\xf8#\x01R\x02id\x12!\n" +
 	"\x05place\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x18<\x88\xf8#\x01R\x05place\x12H\n" +
@@ -271,9 +345,14 @@ const file_domicile_topology_v1_topology_proto_rawDesc = "" +
 	"\bendpoint\x18\b \x01(\tB\x0f\xbaH\b\xd8\x01\x01r\x03\x88\x01\x01\x88\xf8#\x01R\bendpoint\x127\n" +
 	"\blatitude\x18\t \x01(\x01B\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x88\xf8#\x01R\blatitude\x129\n" +
 	"\tlongitude\x18\n" +
-	" \x01(\x01B\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80f@)\x00\x00\x00\x00\x00\x80f\xc0\x88\xf8#\x01R\tlongitude\"R\n" +
+	" \x01(\x01B\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80f@)\x00\x00\x00\x00\x00\x80f\xc0\x88\xf8#\x01R\tlongitude\x12E\n" +
+	"\tpeer_keys\x18\v \x03(\tB(\xbaH!\x92\x01\x1e\x10\x04\x18\x01\"\x18r\x162\x14^[A-Za-z0-9+/]{43}=$\x88\xf8#\x01R\bpeerKeys\"|\n" +
+	"\rRoundTripTime\x12*\n" +
+	"\abetween\x18\x01 \x03(\tB\x10\xbaH\t\x92\x01\x06\b\x02\x10\x02\x18\x01\x88\xf8#\x01R\abetween\x12?\n" +
+	"\fmilliseconds\x18\x02 \x01(\x01B\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x88\xc3@!\x00\x00\x00\x00\x00\x00\x00\x00\x88\xf8#\x01R\fmilliseconds\"\xb0\x01\n" +
 	"\bTopology\x12F\n" +
-	"\aregions\x18\x01 \x03(\v2\x1c.domicile.topology.v1.RegionB\x0e\xbaH\a\x92\x01\x04\b\x01\x10 \x88\xf8#\x01R\aregions*O\n" +
+	"\aregions\x18\x01 \x03(\v2\x1c.domicile.topology.v1.RegionB\x0e\xbaH\a\x92\x01\x04\b\x01\x10 \x88\xf8#\x01R\aregions\x12\\\n" +
+	"\x10round_trip_times\x18\x02 \x03(\v2#.domicile.topology.v1.RoundTripTimeB\r\xbaH\x06\x92\x01\x03\x10\xf0\x03\x88\xf8#\x01R\x0eroundTripTimes*O\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tROLE_HOME\x10\x01\x12\x10\n" +
@@ -293,20 +372,22 @@ func file_domicile_topology_v1_topology_proto_rawDescGZIP() []byte {
 }
 
 var file_domicile_topology_v1_topology_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_domicile_topology_v1_topology_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_domicile_topology_v1_topology_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_domicile_topology_v1_topology_proto_goTypes = []any{
-	(Role)(0),        // 0: domicile.topology.v1.Role
-	(*Region)(nil),   // 1: domicile.topology.v1.Region
-	(*Topology)(nil), // 2: domicile.topology.v1.Topology
+	(Role)(0),             // 0: domicile.topology.v1.Role
+	(*Region)(nil),        // 1: domicile.topology.v1.Region
+	(*RoundTripTime)(nil), // 2: domicile.topology.v1.RoundTripTime
+	(*Topology)(nil),      // 3: domicile.topology.v1.Topology
 }
 var file_domicile_topology_v1_topology_proto_depIdxs = []int32{
 	0, // 0: domicile.topology.v1.Region.roles:type_name -> domicile.topology.v1.Role
 	1, // 1: domicile.topology.v1.Topology.regions:type_name -> domicile.topology.v1.Region
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 2: domicile.topology.v1.Topology.round_trip_times:type_name -> domicile.topology.v1.RoundTripTime
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_domicile_topology_v1_topology_proto_init() }
@@ -320,7 +401,7 @@ func file_domicile_topology_v1_topology_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_topology_v1_topology_proto_rawDesc), len(file_domicile_topology_v1_topology_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

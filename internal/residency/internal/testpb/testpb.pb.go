@@ -988,6 +988,83 @@ func (*ShapesSummary_OpenChoice) isShapesSummary_Choice() {}
 
 func (*ShapesSummary_PartChoice) isShapesSummary_Choice() {}
 
+// A multi-primary entity with a field of each merge.
+type Board struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Best          int64                  `protobuf:"varint,3,opt,name=best,proto3" json:"best,omitempty"`
+	Visits        int64                  `protobuf:"varint,4,opt,name=visits,proto3" json:"visits,omitempty"`
+	Colors        []string               `protobuf:"bytes,5,rep,name=colors,proto3" json:"colors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Board) Reset() {
+	*x = Board{}
+	mi := &file_testpb_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Board) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Board) ProtoMessage() {}
+
+func (x *Board) ProtoReflect() protoreflect.Message {
+	mi := &file_testpb_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Board.ProtoReflect.Descriptor instead.
+func (*Board) Descriptor() ([]byte, []int) {
+	return file_testpb_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Board) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Board) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Board) GetBest() int64 {
+	if x != nil {
+		return x.Best
+	}
+	return 0
+}
+
+func (x *Board) GetVisits() int64 {
+	if x != nil {
+		return x.Visits
+	}
+	return 0
+}
+
+func (x *Board) GetColors() []string {
+	if x != nil {
+		return x.Colors
+	}
+	return nil
+}
+
 var File_testpb_proto protoreflect.FileDescriptor
 
 const file_testpb_proto_rawDesc = "" +
@@ -1120,7 +1197,14 @@ const file_testpb_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01:)\x92\xf8#%\n" +
 	"!domicile.residency.test.v1.Shapes\x10\x01B\b\n" +
 	"\x06choiceB\b\n" +
-	"\x06_maybe*,\n" +
+	"\x06_maybe\"\xb0\x01\n" +
+	"\x05Board\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x02id\x12\x1e\n" +
+	"\x05title\x18\x02 \x01(\tB\b\x88\xf8#\x01\x98\xf8#\x01R\x05title\x12\x1c\n" +
+	"\x04best\x18\x03 \x01(\x03B\b\x88\xf8#\x01\x98\xf8#\x02R\x04best\x12 \n" +
+	"\x06visits\x18\x04 \x01(\x03B\b\x88\xf8#\x01\x98\xf8#\x03R\x06visits\x12 \n" +
+	"\x06colors\x18\x05 \x03(\tB\b\x88\xf8#\x01\x98\xf8#\x04R\x06colors:\x0f\x8a\xf8#\v\n" +
+	"\x03brd\x12\x02id\x18\x02*,\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1139,7 +1223,7 @@ func file_testpb_proto_rawDescGZIP() []byte {
 }
 
 var file_testpb_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_testpb_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_testpb_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_testpb_proto_goTypes = []any{
 	(Kind)(0),                     // 0: domicile.residency.test.v1.Kind
 	(*Account)(nil),               // 1: domicile.residency.test.v1.Account
@@ -1147,48 +1231,49 @@ var file_testpb_proto_goTypes = []any{
 	(*Part)(nil),                  // 3: domicile.residency.test.v1.Part
 	(*Shapes)(nil),                // 4: domicile.residency.test.v1.Shapes
 	(*ShapesSummary)(nil),         // 5: domicile.residency.test.v1.ShapesSummary
-	nil,                           // 6: domicile.residency.test.v1.Shapes.PartByKeyEntry
-	nil,                           // 7: domicile.residency.test.v1.Shapes.PersonByKeyEntry
-	nil,                           // 8: domicile.residency.test.v1.Shapes.BytesByNumberEntry
-	nil,                           // 9: domicile.residency.test.v1.ShapesSummary.PartByKeyEntry
-	nil,                           // 10: domicile.residency.test.v1.ShapesSummary.BytesByNumberEntry
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 12: google.protobuf.Duration
-	(*fieldmaskpb.FieldMask)(nil), // 13: google.protobuf.FieldMask
-	(*anypb.Any)(nil),             // 14: google.protobuf.Any
-	(*structpb.Struct)(nil),       // 15: google.protobuf.Struct
+	(*Board)(nil),                 // 6: domicile.residency.test.v1.Board
+	nil,                           // 7: domicile.residency.test.v1.Shapes.PartByKeyEntry
+	nil,                           // 8: domicile.residency.test.v1.Shapes.PersonByKeyEntry
+	nil,                           // 9: domicile.residency.test.v1.Shapes.BytesByNumberEntry
+	nil,                           // 10: domicile.residency.test.v1.ShapesSummary.PartByKeyEntry
+	nil,                           // 11: domicile.residency.test.v1.ShapesSummary.BytesByNumberEntry
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*fieldmaskpb.FieldMask)(nil), // 14: google.protobuf.FieldMask
+	(*anypb.Any)(nil),             // 15: google.protobuf.Any
+	(*structpb.Struct)(nil),       // 16: google.protobuf.Struct
 }
 var file_testpb_proto_depIdxs = []int32{
 	0,  // 0: domicile.residency.test.v1.Account.kind:type_name -> domicile.residency.test.v1.Kind
-	11, // 1: domicile.residency.test.v1.Account.create_time:type_name -> google.protobuf.Timestamp
-	11, // 2: domicile.residency.test.v1.Account.update_time:type_name -> google.protobuf.Timestamp
+	12, // 1: domicile.residency.test.v1.Account.create_time:type_name -> google.protobuf.Timestamp
+	12, // 2: domicile.residency.test.v1.Account.update_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: domicile.residency.test.v1.AccountSummary.kind:type_name -> domicile.residency.test.v1.Kind
-	11, // 4: domicile.residency.test.v1.AccountSummary.create_time:type_name -> google.protobuf.Timestamp
-	11, // 5: domicile.residency.test.v1.AccountSummary.update_time:type_name -> google.protobuf.Timestamp
+	12, // 4: domicile.residency.test.v1.AccountSummary.create_time:type_name -> google.protobuf.Timestamp
+	12, // 5: domicile.residency.test.v1.AccountSummary.update_time:type_name -> google.protobuf.Timestamp
 	3,  // 6: domicile.residency.test.v1.Part.child:type_name -> domicile.residency.test.v1.Part
 	3,  // 7: domicile.residency.test.v1.Shapes.part:type_name -> domicile.residency.test.v1.Part
 	3,  // 8: domicile.residency.test.v1.Shapes.hidden_part:type_name -> domicile.residency.test.v1.Part
 	3,  // 9: domicile.residency.test.v1.Shapes.parts:type_name -> domicile.residency.test.v1.Part
 	3,  // 10: domicile.residency.test.v1.Shapes.hidden_parts:type_name -> domicile.residency.test.v1.Part
-	6,  // 11: domicile.residency.test.v1.Shapes.part_by_key:type_name -> domicile.residency.test.v1.Shapes.PartByKeyEntry
-	7,  // 12: domicile.residency.test.v1.Shapes.person_by_key:type_name -> domicile.residency.test.v1.Shapes.PersonByKeyEntry
-	8,  // 13: domicile.residency.test.v1.Shapes.bytes_by_number:type_name -> domicile.residency.test.v1.Shapes.BytesByNumberEntry
+	7,  // 11: domicile.residency.test.v1.Shapes.part_by_key:type_name -> domicile.residency.test.v1.Shapes.PartByKeyEntry
+	8,  // 12: domicile.residency.test.v1.Shapes.person_by_key:type_name -> domicile.residency.test.v1.Shapes.PersonByKeyEntry
+	9,  // 13: domicile.residency.test.v1.Shapes.bytes_by_number:type_name -> domicile.residency.test.v1.Shapes.BytesByNumberEntry
 	3,  // 14: domicile.residency.test.v1.Shapes.part_choice:type_name -> domicile.residency.test.v1.Part
-	11, // 15: domicile.residency.test.v1.Shapes.time:type_name -> google.protobuf.Timestamp
-	12, // 16: domicile.residency.test.v1.Shapes.duration:type_name -> google.protobuf.Duration
-	13, // 17: domicile.residency.test.v1.Shapes.mask:type_name -> google.protobuf.FieldMask
-	14, // 18: domicile.residency.test.v1.Shapes.any:type_name -> google.protobuf.Any
-	15, // 19: domicile.residency.test.v1.Shapes.struct:type_name -> google.protobuf.Struct
+	12, // 15: domicile.residency.test.v1.Shapes.time:type_name -> google.protobuf.Timestamp
+	13, // 16: domicile.residency.test.v1.Shapes.duration:type_name -> google.protobuf.Duration
+	14, // 17: domicile.residency.test.v1.Shapes.mask:type_name -> google.protobuf.FieldMask
+	15, // 18: domicile.residency.test.v1.Shapes.any:type_name -> google.protobuf.Any
+	16, // 19: domicile.residency.test.v1.Shapes.struct:type_name -> google.protobuf.Struct
 	0,  // 20: domicile.residency.test.v1.Shapes.kinds:type_name -> domicile.residency.test.v1.Kind
 	0,  // 21: domicile.residency.test.v1.Shapes.kind:type_name -> domicile.residency.test.v1.Kind
 	3,  // 22: domicile.residency.test.v1.ShapesSummary.part:type_name -> domicile.residency.test.v1.Part
 	3,  // 23: domicile.residency.test.v1.ShapesSummary.parts:type_name -> domicile.residency.test.v1.Part
-	9,  // 24: domicile.residency.test.v1.ShapesSummary.part_by_key:type_name -> domicile.residency.test.v1.ShapesSummary.PartByKeyEntry
-	10, // 25: domicile.residency.test.v1.ShapesSummary.bytes_by_number:type_name -> domicile.residency.test.v1.ShapesSummary.BytesByNumberEntry
+	10, // 24: domicile.residency.test.v1.ShapesSummary.part_by_key:type_name -> domicile.residency.test.v1.ShapesSummary.PartByKeyEntry
+	11, // 25: domicile.residency.test.v1.ShapesSummary.bytes_by_number:type_name -> domicile.residency.test.v1.ShapesSummary.BytesByNumberEntry
 	3,  // 26: domicile.residency.test.v1.ShapesSummary.part_choice:type_name -> domicile.residency.test.v1.Part
-	11, // 27: domicile.residency.test.v1.ShapesSummary.time:type_name -> google.protobuf.Timestamp
-	12, // 28: domicile.residency.test.v1.ShapesSummary.duration:type_name -> google.protobuf.Duration
-	13, // 29: domicile.residency.test.v1.ShapesSummary.mask:type_name -> google.protobuf.FieldMask
+	12, // 27: domicile.residency.test.v1.ShapesSummary.time:type_name -> google.protobuf.Timestamp
+	13, // 28: domicile.residency.test.v1.ShapesSummary.duration:type_name -> google.protobuf.Duration
+	14, // 29: domicile.residency.test.v1.ShapesSummary.mask:type_name -> google.protobuf.FieldMask
 	0,  // 30: domicile.residency.test.v1.ShapesSummary.kinds:type_name -> domicile.residency.test.v1.Kind
 	0,  // 31: domicile.residency.test.v1.ShapesSummary.kind:type_name -> domicile.residency.test.v1.Kind
 	3,  // 32: domicile.residency.test.v1.Shapes.PartByKeyEntry.value:type_name -> domicile.residency.test.v1.Part
@@ -1220,7 +1305,7 @@ func file_testpb_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testpb_proto_rawDesc), len(file_testpb_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

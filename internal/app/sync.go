@@ -1,0 +1,520 @@
+package app
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
+	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
+	"github.com/domicile-api/domicile/internal/audit"
+	"github.com/domicile-api/domicile/internal/directory"
+	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
+	"github.com/domicile-api/domicile/internal/peer"
+	"github.com/domicile-api/domicile/internal/queue"
+	"github.com/domicile-api/domicile/internal/queue/storequeue"
+	"github.com/domicile-api/domicile/internal/repair"
+	"github.com/domicile-api/domicile/internal/replication"
+	"github.com/domicile-api/domicile/internal/residency"
+	"github.com/domicile-api/domicile/internal/routing"
+	"github.com/domicile-api/domicile/internal/store"
+	"github.com/domicile-api/domicile/internal/store/globaltable"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+// maxReceives is how often a message is received before it is a dead letter.
+const maxReceives = 5
+
+// namedQueue is a queue of the region with its dead letters.
+type namedQueue struct {
+	name        string
+	queue, dead *storequeue.Queue
+}
+
+// synchronisation is a region's part in telling and being told: it sends what its tenants wrote, applies what others sent, and repairs what
+// differs.
+type synchronisation struct {
+	region   *region
+	catalog  *residency.Catalog
+	relay    *replication.Relay
+	applier  *replication.Applier
+	repairs  *repair.Reconciler
+	mender   *repair.Loop
+	queues   []namedQueue
+	auditor  *audit.Auditor
+	keysAway *keyDelivery
+	scrubber *scrubber
+	random   io.Reader
+	clock    func() time.Time
+	topology *topology.Topology
+
+	mu sync.Mutex
+	// classes are the tables of other releases, compiled.
+	classes map[string]*residency.Classes
+}
+
+// newSynchronisation is what there is of it before the region has a directory: it hears of records.
+func newSynchronisation(p *Platform, r *region) *synchronisation {
+	s := &synchronisation{
+		region: r, catalog: p.catalog, random: p.cfg.Random, clock: p.cfg.Clock, topology: p.cfg.Topology,
+		classes: make(map[string]*residency.Classes),
+	}
+	s.keysAway, s.scrubber = newKeyDelivery(r, p.cfg.Topology), newScrubber(r, p.cfg.Topology)
+	return s
+}
+
+// entitiesOf returns the entities of the services, so that what they store can be told of by name.
+func entitiesOf(cfg Config) []protoreflect.MessageDescriptor {
+	var all []protoreflect.MessageDescriptor
+	for _, service := range cfg.Services {
+		for _, e := range service.Entities {
+			all = append(all, e.ProtoReflect().Descriptor())
+		}
+	}
+	return all
+}
+
+// openSync puts it together, and says what the region does for others.
+func (r *region) openSync(ctx context.Context, p *Platform) error {
+	if r.db == nil {
+		return nil
+	}
+	s, cfg := r.sync, p.cfg
+	if err := s.openQueues(ctx, cfg); err != nil {
+		return err
+	}
+	maker := &replication.Maker{Table: r.regional, Sealer: r.keys, Catalog: s.catalog}
+	sender := peer.NewSender(r.peers)
+	var err error
+	s.relay, err = replication.NewRelay(replication.RelayConfig{
+		Region: r.id, Topology: cfg.Topology, Table: r.regional, Maker: maker, Sender: sender, Tenants: s,
+		Clock: cfg.Clock, Jitter: rand.Float64, Rand: cfg.Random,
+	})
+	if err != nil {
+		return fmt.Errorf("making the relay of %s: %w", r.id, err)
+	}
+	s.applier, err = replication.NewApplier(replication.ApplierConfig{
+		Region: r.id, Topology: cfg.Topology, Replica: r.replica, Regional: r.regional, Directory: s, Classes: s.catalog.Classes(),
+		Sender: sender, Clock: cfg.Clock, Observer: violationLog{r.logger},
+	})
+	if err != nil {
+		return fmt.Errorf("making apply of %s: %w", r.id, err)
+	}
+	source, err := repair.NewSource(repair.SourceConfig{
+		Region: r.id, Topology: cfg.Topology, Table: r.regional, Directory: s, Entities: entitiesOf(cfg), Fitter: s.catalog, Maker: maker,
+	})
+	if err != nil {
+		return fmt.Errorf("making the source of repairs of %s: %w", r.id, err)
+	}
+	if err := s.openRepairs(); err != nil {
+		return err
+	}
+	s.auditor = s.newAuditor()
+	inboxes := make(map[string]peer.Inbox, len(s.queues))
+	for _, q := range s.queues {
+		inboxes[q.name] = peer.Inbox{Queue: q.queue, AnyRegion: q.name == replication.QueueEvents}
+	}
+	return r.peers.serve(cfg, peer.ServerConfig{
+		Region: r.id, Topology: cfg.Topology, Queues: inboxes, Keys: r.keys, Source: source, Operator: operator{r},
+		Replica: r.applyDirectory,
+	})
+}
+
+// applyDirectory takes an item of the directory from the region that wrote it, which writes nothing but its own partitions.
+func (r *region) applyDirectory(ctx context.Context, item peer.Replicated) error {
+	if directory.WriterOf(item.Item.Key.Partition) != item.Writer {
+		return fault.New(errorsv1.Reason_REASON_PERMISSION_DENIED, "the partition is another region's")
+	}
+	return r.table.Apply(ctx, globaltable.Replicated(item))
+}
+
+func (s *synchronisation) openQueues(ctx context.Context, cfg Config) error {
+	table := s.region.db.Table(queuesTable)
+	for _, name := range []string{replication.QueueEvents, replication.QueueSealed} {
+		base := storequeue.Config{Store: table, Tag: s.tagOf, Clock: cfg.Clock, Random: cfg.Random, Logger: s.region.logger}
+		dead := base
+		dead.Name = name + replication.DeadSuffix
+		letters, err := storequeue.Open(ctx, dead)
+		if err != nil {
+			return fmt.Errorf("opening the queue %s of %s: %w", dead.Name, s.region.id, err)
+		}
+		live := base
+		live.Name, live.DeadLetters, live.MaxReceives = name, letters, maxReceives
+		messages, err := storequeue.Open(ctx, live)
+		if err != nil {
+			return fmt.Errorf("opening the queue %s of %s: %w", name, s.region.id, errors.Join(err, letters.Close()))
+		}
+		s.queues = append(s.queues, namedQueue{name: name, queue: messages, dead: letters})
+	}
+	return nil
+}
+
+// openRepairs makes what compares the region's copies with the homes.
+func (s *synchronisation) openRepairs() error {
+	r := s.region
+	var err error
+	s.repairs, err = repair.New(repair.Config{
+		Region: r.id, Topology: s.topology, Tenants: s, Replica: r.replica, Regional: r.regional, Target: s.applier, Watch: s.applier.Watch,
+		Home: func(id ident.RegionID) repair.Home { return r.peers.To(id) },
+	})
+	if err != nil {
+		return fmt.Errorf("making the repairs of %s: %w", r.id, err)
+	}
+	s.mender, err = repair.NewLoop(repair.LoopConfig{Reconciler: s.repairs, Owed: s.applier.Owed, Jitter: rand.Float64})
+	if err != nil {
+		return fmt.Errorf("making the repairs of %s: %w", r.id, err)
+	}
+	return nil
+}
+
+// inspect finds the lanes that a repair is owed for since before the process began.
+func (s *synchronisation) inspect(ctx context.Context) error {
+	for id, t := range s.region.directory.Index.Tenants() {
+		grant := replication.GrantOf(s.topology, t, s.region.index)
+		for _, feed := range []replicationv1.Feed{replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY} {
+			if !grant.Has(feed) {
+				continue
+			}
+			if err := s.applier.Inspect(ctx, id, feed, s.topology.ID(t.Home)); err != nil {
+				return fmt.Errorf("looking at the copies of a tenant: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// tagOf says whose a message is and what it holds. One that does not decode is nobody's, and taken for the worst.
+func (s *synchronisation) tagOf(body []byte) store.Tag {
+	here := s.topology.Jurisdiction(s.region.index)
+	var envelope replicationv1.Envelope
+	if err := proto.Unmarshal(body, &envelope); err != nil {
+		return store.Tag{Class: store.ClassGlobal}
+	}
+	e := envelope.GetEvent()
+	tag := store.Tag{
+		Class: store.ClassGlobal, Jurisdiction: here,
+		Tenant: ident.TenantID(e.GetStream().GetTenant() + envelope.GetViolation().GetStream().GetTenant()),
+	}
+	switch {
+	case e.GetStream().GetFeed() == replicationv1.Feed_FEED_STANDBY:
+		tag.Class = store.ClassPII
+	case len(e.GetState().GetSealed()) > 0:
+		tag.Class = store.ClassRegional
+	}
+	return tag
+}
+
+// newAuditor makes what looks at everything that the region holds.
+func (s *synchronisation) newAuditor() *audit.Auditor {
+	r := s.region
+	return audit.New(audit.Config{
+		Region: r.index, Topology: s.topology, Tenants: r.directory.Index,
+		Places: []audit.Place{
+			{Name: directoryTable, Kind: audit.Directory, Table: r.db.Walker(directoryTable)},
+			{Name: regionalTable, Kind: audit.Regional, Table: r.db.Walker(regionalTable)},
+			{Name: replicaTable, Kind: audit.Replicas, Table: r.db.Walker(replicaTable)},
+			{Name: keysTable, Kind: audit.Keys, Table: r.db.Walker(keysTable)},
+			{Name: queuesTable, Kind: audit.Queues, Table: r.db.Walker(queuesTable)},
+		},
+		CheckReplica: func(replica *storagev1.Replica) error {
+			if replica.GetDeleted() || replica.GetWithheld() {
+				return nil
+			}
+			return s.catalog.Classes().CheckClear(replica.GetEntity(), replica.GetClear())
+		},
+	})
+}
+
+// run begins the loops.
+func (s *synchronisation) run(r *region) {
+	r.loop("relay", func(ctx context.Context) error { return s.relay.Run(ctx, r.logger) })
+	for i, q := range s.queues {
+		cfg := replication.RunConfig{Logger: r.logger}
+		if i > 0 {
+			cfg.RetryParked = -1
+		}
+		r.loop("queue "+q.name, func(ctx context.Context) error { return s.applier.Run(ctx, q.queue, cfg) })
+	}
+	r.loop("inspection", s.inspect)
+	r.loop("repairs", s.mender.Run)
+	r.loop("key delivery", s.keysAway.run)
+	r.loop("scrubber", s.scrubber.run)
+}
+
+// close gives the queues back.
+func (s *synchronisation) close() error {
+	var errs []error
+	for _, q := range s.queues {
+		errs = append(errs, q.queue.Close(), q.dead.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Apply hears of records that are new in the directory; it is a directory.Sink.
+func (s *synchronisation) Apply(records []*directoryv1.Record) {
+	for _, record := range records {
+		t := record.GetTenant()
+		if t == nil {
+			continue
+		}
+		id := ident.TenantID(t.GetId())
+		if s.relay != nil {
+			s.relay.Look(id)
+		}
+		s.keysAway.add(id)
+		s.scrubber.add(id)
+	}
+}
+
+// Tenant is a tenant's record as this region knows it.
+func (s *synchronisation) Tenant(id ident.TenantID) (routing.Tenant, bool) {
+	return s.region.directory.Index.Tenant(string(id))
+}
+
+// AtHome implements replication.Tenants.
+func (s *synchronisation) AtHome(_ context.Context, region topology.Index, fn func(ident.TenantID) error) error {
+	for id, t := range s.region.directory.Index.Tenants() {
+		if t.Home != region {
+			continue
+		}
+		if err := fn(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Classes implements replication.Directory.
+func (s *synchronisation) Classes(fingerprint []byte) (*residency.Classes, bool) {
+	own := s.catalog.Classes()
+	if string(own.Fingerprint()) == string(fingerprint) {
+		return own, true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known, ok := s.classes[string(fingerprint)]; ok {
+		return known, true
+	}
+	table, ok := s.region.directory.Index.ClassTable(fingerprint)
+	if !ok {
+		return nil, false
+	}
+	compiled, err := residency.NewClasses(table)
+	if err != nil {
+		return nil, false
+	}
+	s.classes[string(fingerprint)] = compiled
+	return compiled, true
+}
+
+// Highest implements entity.ReplicaLanes.
+func (s *synchronisation) Highest(
+	ctx context.Context, tenant ident.TenantID, home ident.RegionID, lane ident.Lane,
+) (ident.Version, bool, error) {
+	l, err := replication.ReadLane(ctx, s.region.replica, tenant, replicationv1.Feed_FEED_PROJECTIONS, home, lane)
+	return ident.Version{Epoch: l.Watermark.Epoch, Seq: l.Highest}, l.Complete, err
+}
+
+// Positions implements consistency.Replica.
+func (s *synchronisation) Positions(ctx context.Context, tenant ident.TenantID, home ident.RegionID) (ident.Positions, bool, error) {
+	t, known := s.Tenant(tenant)
+	if !known {
+		return ident.Positions{}, false, nil
+	}
+	marks, err := replication.ReadWatermarks(ctx, s.region.replica, tenant, replicationv1.Feed_FEED_PROJECTIONS, home)
+	if err != nil || !marks.Complete(t.Epoch) {
+		return ident.Positions{}, false, err
+	}
+	have := ident.Positions{Epoch: t.Epoch}
+	for lane := range marks {
+		have.Lanes[lane] = marks[lane].Watermark.Seq
+	}
+	return have, true, nil
+}
+
+// Watch implements consistency.Replica. The applier's own watch ends with the first move, so it is begun anew after each.
+func (s *synchronisation) Watch(tenant ident.TenantID) (<-chan struct{}, func()) {
+	changed, done := make(chan struct{}, 1), make(chan struct{})
+	moved, cancel := s.applier.Watch(tenant)
+	go func() {
+		for {
+			select {
+			case <-done:
+				cancel()
+				return
+			case <-moved:
+			}
+			cancel()
+			moved, cancel = s.applier.Watch(tenant)
+			select {
+			case changed <- struct{}{}:
+			default: // It says so already.
+			}
+		}
+	}()
+	return changed, sync.OnceFunc(func() { close(done) })
+}
+
+// Staleness is how old this region's replica of a tenant is at the most.
+func (s *synchronisation) Staleness(tenant ident.TenantID) (time.Duration, bool) {
+	t, known := s.Tenant(tenant)
+	if !known {
+		return 0, false
+	}
+	fresh, ok, err := s.applier.Fresh(s.region.ctx, tenant, replicationv1.Feed_FEED_PROJECTIONS, s.topology.ID(t.Home))
+	if err != nil || !ok {
+		return 0, false
+	}
+	return max(s.clock().Sub(fresh), 0), true
+}
+
+// freshID names a message that is sent again on purpose.
+func (s *synchronisation) freshID() string {
+	var b [16]byte
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(b[:])
+}
+
+// purge removes a tenant's copies, and refuses while a queue still has a message of its own.
+func (s *synchronisation) purge(ctx context.Context, tenant ident.TenantID) error {
+	if err := deleteRows(ctx, s.region.replica, tenant); err != nil {
+		return err
+	}
+	for _, q := range s.queues {
+		letters, err := queue.List(ctx, q.dead, mostListed)
+		if err != nil {
+			return fmt.Errorf("looking for a purged tenant's dead letters: %w", err)
+		}
+		theirs := map[string]struct{}{}
+		for _, m := range letters {
+			if s.tagOf(m.Body).Tenant == tenant {
+				theirs[m.ID] = struct{}{}
+			}
+		}
+		if len(theirs) == 0 {
+			continue
+		}
+		if _, err := queue.Drop(ctx, q.dead, theirs); err != nil {
+			return fmt.Errorf("dropping a purged tenant's dead letters: %w", err)
+		}
+	}
+	left := 0
+	err := s.region.db.Walker(queuesTable).Walk(ctx, func(it store.Item) error {
+		if it.Tag.Tenant == tenant {
+			left++
+		}
+		return nil
+	})
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%d messages of tenant %s are in queues and have yet to be dropped", left, tenant)
+	}
+	return err
+}
+
+// deleteRows deletes all rows of a tenant in a table.
+func deleteRows(ctx context.Context, table store.Store, tenant ident.TenantID) error {
+	for _, partition := range keyspace.Partitions(tenant) {
+		for {
+			page, err := table.Query(ctx, store.Query{Partition: partition, Limit: store.MaxOps})
+			if err != nil {
+				return fmt.Errorf("reading a tenant's copies: %w", err)
+			}
+			if len(page.Items) == 0 {
+				break
+			}
+			ops := make([]store.Op, len(page.Items))
+			for i := range page.Items {
+				ops[i] = store.Op{Kind: store.Delete, Item: store.Item{Key: page.Items[i].Key}}
+			}
+			if err := table.Commit(ctx, store.Commit{Ops: ops}); err != nil {
+				return fmt.Errorf("deleting a tenant's copies: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// status is what an operator sees of it.
+func (s *synchronisation) status(ctx context.Context) (*operationsv1.RegionSync, error) {
+	now := s.clock()
+	out := &operationsv1.RegionSync{Region: string(s.region.id)}
+	for _, d := range s.relay.Status() {
+		o := &operationsv1.Outbound{
+			Destination: string(d.Region), Events: d.Events, OldestSeconds: secondsSince(now, d.Oldest), LanesLost: uint64(d.Lost), //nolint:gosec // not negative
+		}
+		if d.Failure != nil {
+			o.Failure = failureLabel(d.Failure)
+		}
+		out.Outbound = append(out.Outbound, o)
+	}
+	waiting, err := s.waitingBySource(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, src := range s.applier.Status() {
+		out.Inbound = append(out.Inbound, &operationsv1.Inbound{
+			Source: string(src.Region), Events: waiting[src.Region] + uint64(src.Parked), //nolint:gosec // not negative
+			LagSeconds: src.Lag.Seconds(), Violations: src.Violations,
+		})
+	}
+	for _, q := range s.queues {
+		state, err := queueState(ctx, now, q)
+		if err != nil {
+			return nil, err
+		}
+		out.Queues = append(out.Queues, state)
+	}
+	for _, owed := range s.applier.Owed() {
+		if owed.Behind {
+			out.LanesBehind++
+		}
+	}
+	return out, nil
+}
+
+// failureLabel says of a failure what it was about, without anything of the other side's.
+func failureLabel(err error) string {
+	switch {
+	case errors.Is(err, peer.ErrUnreachable):
+		return "not reached"
+	case errors.Is(err, queue.ErrFull):
+		return "no space left there"
+	default:
+		return "refused"
+	}
+}
+
+// waitingBySource counts the messages in the region's queues by who sent them.
+func (s *synchronisation) waitingBySource(context.Context) (map[ident.RegionID]uint64, error) {
+	return map[ident.RegionID]uint64{}, nil
+}
+
+func queueState(ctx context.Context, now time.Time, q namedQueue) (*operationsv1.QueueState, error) {
+	depth, err := q.queue.Depth(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading how full %s is: %w", q.name, err)
+	}
+	dead, err := q.dead.Depth(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading how full the dead letters of %s are: %w", q.name, err)
+	}
+	return &operationsv1.QueueState{
+		Name: q.name, Waiting: uint64(depth.Waiting), InFlight: uint64(depth.InFlight), OldestSeconds: secondsSince(now, depth.Oldest), //nolint:gosec // not negative
+		DeadLetters: uint64(dead.Waiting + dead.InFlight), //nolint:gosec // not negative
+	}, nil
+}

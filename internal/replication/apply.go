@@ -1,0 +1,378 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
+	"github.com/domicile-api/domicile/internal/queue"
+	"github.com/domicile-api/domicile/internal/residency"
+	"github.com/domicile-api/domicile/internal/store"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+// ApplierConfig is what an Applier needs.
+type ApplierConfig struct {
+	// Region is the region that the events are for.
+	Region ident.RegionID
+	// Topology has the regions.
+	Topology *topology.Topology
+	// Replica has the projections, and Regional the sealed copies.
+	Replica, Regional store.Store
+	// Directory is the directory as this region knows it.
+	Directory Directory
+	// Classes is the class table of this release.
+	Classes *residency.Classes
+	// Sender takes reports of violations to their sources.
+	Sender Sender
+	// Clock is compared with commit times, to say how far the region is behind.
+	Clock func() time.Time
+	// Observer is told what happens; nil: nobody.
+	Observer Observer
+	// StuckAfter is how long a lane's watermark may stand before a gap until a repair is owed. Default 10 s.
+	StuckAfter time.Duration
+}
+
+// Observer is told what apply does, e.g. to count it. Its methods are called often and must be quick.
+type Observer interface {
+	// Applied says that events of a source were applied, the last of which was committed so long ago.
+	Applied(source ident.RegionID, events int, lag time.Duration)
+	// Violated says that an event of a source held what this region may not have.
+	Violated(source ident.RegionID)
+	// Parked says that an event of a source was put aside.
+	Parked(source ident.RegionID)
+	// Reported says that a destination refused an event of this region.
+	Reported(destination ident.RegionID, violation *replicationv1.Violation)
+}
+
+// Applier takes in what other regions send to this one. All methods are safe for concurrent use.
+type Applier struct {
+	cfg  ApplierConfig
+	self topology.Index
+	off  safeguards
+
+	seed  maphash.Seed
+	locks [256]sync.Mutex
+
+	watchers watchers
+	reasons  reasons
+
+	mu      sync.Mutex
+	sources map[ident.RegionID]*source
+	lanes   map[streamID]*laneState
+	reports uint64
+}
+
+// NewApplier returns the applier of a region.
+func NewApplier(cfg ApplierConfig) (*Applier, error) {
+	if cfg.Topology == nil || cfg.Replica == nil || cfg.Regional == nil || cfg.Directory == nil || cfg.Classes == nil ||
+		cfg.Sender == nil || cfg.Clock == nil {
+		return nil, errors.New("replication: an applier needs all of its configuration but the Observer")
+	}
+	self, ok := cfg.Topology.Index(cfg.Region)
+	if !ok {
+		return nil, fmt.Errorf("replication: region %q is not in the topology", cfg.Region)
+	}
+	cfg.StuckAfter = orDefault(cfg.StuckAfter, 10*time.Second)
+	if cfg.Observer == nil {
+		cfg.Observer = nobody{}
+	}
+	return &Applier{
+		cfg: cfg, self: self, seed: maphash.MakeSeed(),
+		sources: make(map[ident.RegionID]*source), lanes: make(map[streamID]*laneState),
+	}, nil
+}
+
+// Outcome is what is to be done with a message.
+type Outcome uint8
+
+// The outcomes.
+const (
+	// Again leaves it in the queue: it could not be applied now.
+	Again Outcome = iota
+	// Done deletes it.
+	Done
+	// Poison leaves it in the queue too, to become a dead letter: it makes no sense.
+	Poison
+)
+
+// Verdict is what became of a message. Err says why it is not Done; it has no content.
+type Verdict struct {
+	Outcome Outcome
+	Err     error
+}
+
+// input is an event to be applied, from a message or from the park.
+type input struct {
+	event *replicationv1.Event
+	// parked is where it was parked; nil when it comes from a message.
+	parked *store.Key
+	// index is that of its message.
+	index int
+}
+
+// Apply applies the messages of one reception, in their order, those of a stream in one transaction where they fit. It returns a
+// verdict for each.
+func (a *Applier) Apply(ctx context.Context, messages []queue.Message) []Verdict {
+	verdicts := make([]Verdict, len(messages))
+	streams := make(map[streamID][]input)
+	var order []streamID
+	for i, m := range messages {
+		var envelope replicationv1.Envelope
+		if err := proto.Unmarshal(m.Body, &envelope); err != nil {
+			verdicts[i] = Verdict{Poison, errMalformed} // The parser's own words could show content.
+			continue
+		}
+		switch content := envelope.GetContent().(type) {
+		case *replicationv1.Envelope_Event:
+			if !addressable(content.Event.GetStream()) {
+				verdicts[i] = Verdict{Poison, errMalformed}
+				continue
+			}
+			id := idOf(content.Event.GetStream())
+			if _, known := streams[id]; !known {
+				order = append(order, id)
+			}
+			streams[id] = append(streams[id], input{event: content.Event, index: i})
+		case *replicationv1.Envelope_Heartbeat:
+			verdicts[i] = Verdict{Outcome: Done}
+			if err := a.heard(ctx, content.Heartbeat); err != nil {
+				verdicts[i] = Verdict{Again, err}
+			}
+		case *replicationv1.Envelope_Violation:
+			a.cfg.Observer.Reported(ident.RegionID(content.Violation.GetDestination()), content.Violation)
+			verdicts[i] = Verdict{Outcome: Done}
+		default:
+			verdicts[i] = Verdict{Poison, errMalformed}
+		}
+	}
+	for _, id := range order {
+		a.stream(ctx, id, streams[id], func(i int, v Verdict) { verdicts[streams[id][i].index] = v })
+	}
+	return verdicts
+}
+
+// addressable tells whether a stream has a name that keys can be made of.
+func addressable(s *replicationv1.Stream) bool {
+	return s.GetTenant() != "" && len(s.GetTenant()) <= 64 && s.GetOrigin() != "" && len(s.GetOrigin()) <= 64 && s.GetLane() < ident.Lanes
+}
+
+// attempts is how often a transaction is made anew when what it is about has changed meanwhile.
+const attempts = 8
+
+// stream applies events of one stream and tells the verdict of each.
+func (a *Applier) stream(ctx context.Context, id streamID, inputs []input, tell func(int, Verdict)) {
+	lock := a.lock(id)
+	lock.Lock()
+	defer lock.Unlock()
+	for done := 0; done < len(inputs); {
+		var verdicts []Verdict
+		var err error
+		for range attempts {
+			verdicts, err = a.chunk(ctx, id, inputs[done:])
+			if _, changed := errors.AsType[*store.ConditionError](err); !changed {
+				break
+			}
+		}
+		if err != nil {
+			for i := done; i < len(inputs); i++ {
+				tell(i, Verdict{Again, err})
+			}
+			return
+		}
+		for i, v := range verdicts {
+			tell(done+i, v)
+		}
+		done += len(verdicts)
+	}
+}
+
+// chunk applies as many events as fit a transaction and returns their verdicts. When it fails, nothing was applied.
+func (a *Applier) chunk(ctx context.Context, id streamID, inputs []input) ([]Verdict, error) {
+	origin, _ := a.cfg.Topology.Index(id.origin)
+	t, err := newTxn(ctx, a.table(id.feed), id, a.cfg.Topology.Jurisdiction(origin))
+	if err != nil {
+		return nil, err
+	}
+	var verdicts []Verdict
+	var effects effects
+	for _, in := range inputs {
+		if t.full() {
+			break
+		}
+		v, err := a.input(ctx, t, in, &effects)
+		if err != nil {
+			return nil, err
+		}
+		verdicts = append(verdicts, v)
+	}
+	if err := t.commit(ctx); err != nil {
+		return nil, err
+	}
+	a.took(ctx, t, &effects)
+	return verdicts, nil
+}
+
+// effects are what is to be told after a transaction.
+type effects struct {
+	applied, parked, unparked int
+	newest                    time.Time
+	violations                []*replicationv1.Violation
+}
+
+// input puts what an event does into a transaction.
+func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Verdict, error) {
+	e := in.event
+	judged, tenant := a.judge(e)
+	if judged == park {
+		if in.parked == nil {
+			fx.parked++
+			return Verdict{Outcome: Done}, a.park(t, e)
+		}
+		return Verdict{Outcome: Done}, nil
+	}
+	if in.parked != nil {
+		t.del(*in.parked)
+		fx.unparked++
+	}
+	var err error
+	switch judged {
+	case poison:
+		if in.parked == nil {
+			return Verdict{Poison, errMalformed}, nil
+		}
+	case take, takeWithheld:
+		err = a.event(ctx, t, e, judged)
+		fx.applied++
+		if e.GetCommitTime() != nil {
+			fx.newest = e.GetCommitTime().AsTime()
+		}
+	case unlawful:
+		fx.violations = append(fx.violations, a.violation(e))
+		err = a.refuse(ctx, t, e, GrantOf(a.cfg.Topology, tenant, a.self).Has(t.stream.feed))
+	case ungranted:
+		// The record may be about to grant it: then it is fetched, by the repair that is owed from here on.
+		fx.violations = append(fx.violations, a.violation(e))
+		if at := position(e); t.mark.exists && !t.mark.stale(at) {
+			t.mark.enter(at)
+			t.mark.owe(ident.Version{Epoch: at.Epoch, Seq: max(at.Seq, 1)})
+		}
+	case impostor:
+		fx.violations = append(fx.violations, a.violation(e))
+	case forget, park:
+	}
+	return Verdict{Outcome: Done}, err
+}
+
+// refuse counts an unlawful event as applied. Reads of what it is about go home, if the region answers for any of it.
+func (a *Applier) refuse(ctx context.Context, t *txn, e *replicationv1.Event, granted bool) error {
+	at := position(e)
+	if !granted || t.mark.stale(at) {
+		return nil
+	}
+	t.mark.enter(at)
+	if state := e.GetState(); state != nil && t.stream.feed == replicationv1.Feed_FEED_PROJECTIONS {
+		if err := a.state(ctx, t, state, at, unlawful); err != nil {
+			return err
+		}
+		a.shown(t, state)
+	}
+	t.mark.add(at.Seq, e.GetPart(), e.GetParts(), !a.off.gap)
+	return nil
+}
+
+// table is where a feed's items lie.
+func (a *Applier) table(feed replicationv1.Feed) store.Store {
+	if feed == replicationv1.Feed_FEED_STANDBY {
+		return a.cfg.Regional
+	}
+	return a.cfg.Replica
+}
+
+// ApplyState applies a state that a repair fetched, as of a position q of the source, with the checks of an event: a state's class,
+// grant and law, its version, and that nothing is created that was looked at later. It moves no watermark; Complete does.
+// Absence is applied by a tombstone: gone names the entity's id, and state is nil. It fails with ErrRefused when it may not be
+// applied here.
+func (a *Applier) ApplyState(ctx context.Context, s *replicationv1.Stream, state *replicationv1.State, gone string, q ident.Version) error {
+	e := &replicationv1.Event{Stream: s, Epoch: uint64(q.Epoch), Seq: max(uint64(q.Seq), 1)}
+	e.What = &replicationv1.Event_State{State: state}
+	if state == nil {
+		e.What = &replicationv1.Event_Tombstone{Tombstone: &replicationv1.Tombstone{Entity: "?", Id: gone}}
+	}
+	if !addressable(s) {
+		return errMalformed
+	}
+	verdict, _ := a.judge(e)
+	if verdict != take && verdict != takeWithheld {
+		return ErrRefused
+	}
+	return a.repair(ctx, idOf(s), func(t *txn) error {
+		if t.mark.stale(q) {
+			return ErrRefused
+		}
+		if state == nil {
+			return a.tombstone(ctx, t, gone, q, t.mark.version)
+		}
+		if err := a.state(ctx, t, state, q, verdict); err != nil {
+			return err
+		}
+		if t.mark.exists {
+			a.shown(t, state)
+		}
+		return nil
+	})
+}
+
+// Complete says that everything that the source had as of a position was applied by ApplyState, and everything that it had not was
+// removed: the watermark rises to q, and no repair is owed any more if one as of q or earlier was.
+func (a *Applier) Complete(ctx context.Context, s *replicationv1.Stream, q ident.Version) error {
+	if !addressable(s) {
+		return errMalformed
+	}
+	return a.repair(ctx, idOf(s), func(t *txn) error {
+		t.mark.finish(q)
+		return nil
+	})
+}
+
+// ErrRefused says that what a repair brought may not be applied here, now or ever.
+var ErrRefused = errors.New("replication: refused")
+
+// repair makes one transaction of what change does, again when something changed meanwhile.
+func (a *Applier) repair(ctx context.Context, id streamID, change func(*txn) error) error {
+	lock := a.lock(id)
+	lock.Lock()
+	defer lock.Unlock()
+	origin, _ := a.cfg.Topology.Index(id.origin)
+	for attempt := 1; ; attempt++ {
+		t, err := newTxn(ctx, a.table(id.feed), id, a.cfg.Topology.Jurisdiction(origin))
+		if err != nil {
+			return err
+		}
+		if err := change(t); err != nil {
+			return err
+		}
+		t.graves = true // Repairs leave tombstones as well.
+		err = t.commit(ctx)
+		if _, changed := errors.AsType[*store.ConditionError](err); changed && attempt < attempts {
+			continue
+		}
+		if err == nil {
+			a.took(ctx, t, &effects{})
+		}
+		return err
+	}
+}
+
+// watermarkKey is where the watermark of a stream lies.
+func watermarkKey(s streamID) store.Key {
+	return keyspace.Watermark(s.tenant, s.lane, s.feed, s.origin)
+}

@@ -1,0 +1,170 @@
+package replication
+
+import (
+	"errors"
+
+	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
+	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
+	"github.com/domicile-api/domicile/internal/routing"
+)
+
+// judgement is what becomes of an event, before anything of the stream is read.
+type judgement uint8
+
+const (
+	// poison: it makes no sense, now or later.
+	poison judgement = iota
+	// take: it may be applied.
+	take
+	// takeWithheld: it may be applied, but this release cannot hold what it says; reads of the entity go home.
+	takeWithheld
+	// forget: it concerns nobody any more.
+	forget
+	// park: the directory here has to know more first.
+	park
+	// ungranted: the tenant's record does not let this region have it, though the law would.
+	ungranted
+	// unlawful: it holds what this region may not have.
+	unlawful
+	// impostor: its sender does not own the tenant.
+	impostor
+)
+
+// errMalformed says that an event makes no sense; it has no detail, which could be content.
+var errMalformed = errors.New("replication: an event that makes no sense")
+
+// wellFormed tells whether an event's own words agree with each other.
+func (a *Applier) wellFormed(e *replicationv1.Event) bool {
+	s := e.GetStream()
+	origin, known := a.cfg.Topology.Index(ident.RegionID(s.GetOrigin()))
+	if s.GetTenant() == "" || s.GetLane() >= ident.Lanes || !known || origin == a.self || e.GetEpoch() == 0 ||
+		e.GetParts() > maxParts || e.GetPart() >= max(e.GetParts(), 1) {
+		return false
+	}
+	var id, entity string
+	switch what := e.GetWhat().(type) {
+	case *replicationv1.Event_Open:
+		return true
+	case *replicationv1.Event_Nothing:
+		return e.GetSeq() > 0
+	case *replicationv1.Event_Idempotency:
+		return e.GetSeq() > 0 && len(what.Idempotency.GetKeyHash()) == 32
+	case *replicationv1.Event_State:
+		if what.State.GetEpoch() == 0 || what.State.GetSeq() == 0 {
+			return false
+		}
+		entity, id = what.State.GetEntity(), what.State.GetId()
+	case *replicationv1.Event_Tombstone:
+		entity, id = what.Tombstone.GetEntity(), what.Tombstone.GetId()
+	default:
+		return false
+	}
+	return e.GetSeq() > 0 && entity != "" && id != "" && keyspace.LaneOf(id) == ident.Lane(s.GetLane()) //nolint:gosec // checked above
+}
+
+// judge says what becomes of an event.
+func (a *Applier) judge(e *replicationv1.Event) (judgement, routing.Tenant) {
+	switch e.GetStream().GetFeed() {
+	case replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY:
+	case replicationv1.Feed_FEED_SETTINGS:
+		return park, routing.Tenant{}
+	case replicationv1.Feed_FEED_UNSPECIFIED:
+		return poison, routing.Tenant{}
+	default:
+		return poison, routing.Tenant{} // it becomes a dead letter, and can be put back when the release knows it
+	}
+	if !a.wellFormed(e) {
+		return poison, routing.Tenant{}
+	}
+	tenant, known := a.cfg.Directory.Tenant(ident.TenantID(e.GetStream().GetTenant()))
+	if !known {
+		return park, tenant
+	}
+	origin, _ := a.cfg.Topology.Index(ident.RegionID(e.GetStream().GetOrigin()))
+	epoch := ident.Epoch(e.GetEpoch())
+	switch {
+	case tenant.State == uint8(tenancyv1.TenantState_TENANT_STATE_PURGED), epoch < tenant.Epoch:
+		return forget, tenant
+	case epoch > tenant.Epoch:
+		return park, tenant
+	case origin != tenant.Home:
+		return impostor, tenant
+	}
+	return a.judgeContent(e, tenant), tenant
+}
+
+// judgeContent holds an event of the tenant's home against grant, law and class tables.
+func (a *Applier) judgeContent(e *replicationv1.Event, tenant routing.Tenant) judgement {
+	if a.off.class {
+		return take
+	}
+	grant := GrantOf(a.cfg.Topology, tenant, a.self)
+	inside := a.cfg.Topology.SameJurisdiction(a.self, tenant.Home)
+	feed := e.GetStream().GetFeed()
+	state := e.GetState()
+	switch {
+	case feed == replicationv1.Feed_FEED_STANDBY && !inside:
+		return unlawful
+	case !grant.Has(feed):
+		if state != nil && len(state.GetSealed()) > 0 && !inside {
+			return unlawful
+		}
+		return ungranted
+	case feed == replicationv1.Feed_FEED_PROJECTIONS && e.GetIdempotency() != nil:
+		return unlawful
+	case state == nil:
+		return take
+	case feed == replicationv1.Feed_FEED_PROJECTIONS:
+		return a.judgeProjection(state, grant, inside)
+	}
+	named, ok := a.cfg.Directory.Classes(state.GetTable())
+	switch {
+	case !ok:
+		return park
+	case state.GetScope() != policyv1.Scope_SCOPE_UNSPECIFIED:
+		return poison
+	case named.CheckClear(state.GetEntity(), state.GetClear()) != nil:
+		return unlawful
+	default:
+		return take // PII may lie here, sealed or not: this release's own classes do not matter to a lawful copy.
+	}
+}
+
+func (a *Applier) judgeProjection(state *replicationv1.State, grant Grant, inside bool) judgement {
+	scope := state.GetScope()
+	if scope != policyv1.Scope_SCOPE_GLOBAL && scope != policyv1.Scope_SCOPE_JURISDICTION {
+		return poison
+	}
+	sealed := len(state.GetSealed()) > 0
+	switch {
+	case len(state.GetLookups()) > 0, sealed && (!inside || scope != policyv1.Scope_SCOPE_JURISDICTION):
+		return unlawful
+	case scope > grant.Scope && !inside:
+		return unlawful
+	case scope > grant.Scope:
+		return ungranted
+	}
+	named, ok := a.cfg.Directory.Classes(state.GetTable())
+	if !ok {
+		return park
+	}
+	if named.CheckClear(state.GetEntity(), state.GetClear()) != nil {
+		return unlawful
+	}
+	own := a.cfg.Classes
+	if !own.Has(state.GetEntity()) {
+		return takeWithheld
+	}
+	kept, dropped, err := own.Keep(state.GetEntity(), state.GetClear())
+	if err != nil {
+		return unlawful
+	}
+	if dropped {
+		// What is left was made under this release's table, so to say: a later release sees that it is not whole.
+		state.Clear, state.Table = kept, own.Fingerprint()
+	}
+	return take
+}

@@ -1,0 +1,304 @@
+package replication
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/queue"
+	"github.com/domicile-api/domicile/internal/topology"
+)
+
+// source is what is known of another region as a source of events.
+type source struct {
+	applied, violations uint64
+	parked              int
+	lag                 time.Duration
+	at                  time.Time
+	sentUntil           time.Time
+}
+
+// laneState is a stream that is behind, has a gap, or has not shown what a heartbeat spoke of.
+type laneState struct {
+	version ident.Version
+	behind  bool
+	gap     bool
+	since   time.Time
+	// reached is the position that a heartbeat spoke of and that is not applied yet, and fresh until when the lane is.
+	reached ident.Version
+	fresh   time.Time
+}
+
+// lock returns the lock of a stream. Queues keep the events of a stream from being applied at the same time; repairs and the park
+// do not go through queues.
+func (a *Applier) lock(id streamID) *sync.Mutex {
+	return &a.locks[maphash.Comparable(a.seed, id)%uint64(len(a.locks))]
+}
+
+// source returns the entry of a source; a.mu is held. Only regions of the topology have one.
+func (a *Applier) source(id ident.RegionID) *source {
+	s, ok := a.sources[id]
+	if !ok {
+		s = &source{}
+		if _, known := a.cfg.Topology.Index(id); known {
+			a.sources[id] = s
+		}
+	}
+	return s
+}
+
+// took does what follows from a transaction that was committed.
+func (a *Applier) took(ctx context.Context, t *txn, fx *effects) {
+	now := a.cfg.Clock()
+	moved := t.mark.exists && (t.before == nil || t.beforeAt != t.mark.version)
+	a.mu.Lock()
+	s := a.source(t.stream.origin)
+	s.applied += uint64(fx.applied) //nolint:gosec // not negative
+	s.violations += uint64(len(fx.violations))
+	s.parked = max(0, s.parked+fx.parked-fx.unparked)
+	if !fx.newest.IsZero() {
+		s.lag, s.at = max(0, now.Sub(fx.newest)), now
+	}
+	lag := s.lag
+	a.noteLane(t.stream, t.mark, now)
+	a.mu.Unlock()
+
+	if fx.applied > 0 {
+		a.cfg.Observer.Applied(t.stream.origin, fx.applied, lag)
+	}
+	for range fx.parked {
+		a.cfg.Observer.Parked(t.stream.origin)
+	}
+	for _, v := range fx.violations {
+		a.cfg.Observer.Violated(t.stream.origin)
+		a.report(ctx, v)
+	}
+	if moved {
+		a.watchers.notify(t.stream.tenant)
+		if t.graves {
+			_ = a.sweep(ctx, t.stream) // What stays is harmless, and goes with the next gap.
+		}
+	}
+}
+
+// noteLane keeps what is to be known of a lane that is not simply applied; a.mu is held.
+func (a *Applier) noteLane(id streamID, m *mark, now time.Time) {
+	if !m.exists {
+		return
+	}
+	l := a.lanes[id]
+	gap := len(m.GetAhead()) > 0 || len(m.GetPartial()) > 0
+	open := l != nil && m.version.Compare(l.reached) < 0
+	if !m.GetBehind() && !gap && !open {
+		delete(a.lanes, id)
+		return
+	}
+	if l == nil {
+		l = &laneState{since: now}
+		a.lanes[id] = l
+	}
+	if l.version != m.version || l.gap != gap {
+		l.since = now
+	}
+	if !open {
+		l.reached = ident.Version{}
+	}
+	l.version, l.behind, l.gap = m.version, m.GetBehind(), gap
+}
+
+// Owed is a lane that has to be repaired.
+type Owed struct {
+	Stream *replicationv1.Stream
+	// Behind says that the region does not answer for the lane until then; otherwise its watermark stands before a gap.
+	Behind bool
+}
+
+// Owed returns the lanes that are behind or stuck, as far as this process has seen them: see Inspect.
+func (a *Applier) Owed() []Owed {
+	now := a.cfg.Clock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var owed []Owed
+	for id, l := range a.lanes {
+		stuck := (l.gap || l.reached != ident.Version{}) && now.Sub(l.since) >= a.cfg.StuckAfter
+		if l.behind || stuck {
+			owed = append(owed, Owed{Stream: id.message(), Behind: l.behind})
+		}
+	}
+	return owed
+}
+
+// Inspect reads the watermarks of a tenant, so that Owed knows of its lanes after a restart. A lane without a watermark counts as
+// behind.
+func (a *Applier) Inspect(ctx context.Context, tenant ident.TenantID, feed replicationv1.Feed, origin ident.RegionID) error {
+	for lane := range ident.Lane(ident.Lanes) {
+		id := streamID{tenant: tenant, feed: feed, origin: origin, lane: lane}
+		m, err := readMark(ctx, a.table(feed), watermarkKey(id))
+		if err != nil {
+			return err
+		}
+		if !m.exists {
+			m.exists, m.Behind = true, true
+		}
+		a.mu.Lock()
+		a.noteLane(id, m, a.cfg.Clock())
+		a.mu.Unlock()
+	}
+	return nil
+}
+
+// Source says how far what came from a source is behind.
+type Source struct {
+	Region ident.RegionID
+	// Applied is how many events were applied since the start, Violations how many were refused; Parked is how many wait.
+	Applied, Violations uint64
+	Parked              int
+	// Lag is how long before its application the last applied write was committed, by the source's clock; At is when that was.
+	Lag time.Duration
+	At  time.Time
+	// SentUntil is the time before which the source has sent everything, by its own word and clock; zero: not known.
+	SentUntil time.Time
+}
+
+// Status returns what came from each source since the start.
+func (a *Applier) Status() []Source {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := make([]Source, 0, len(a.sources))
+	for i := range topology.Index(a.cfg.Topology.Len()) {
+		id := a.cfg.Topology.ID(i)
+		if s, ok := a.sources[id]; ok {
+			all = append(all, Source{
+				Region: id, Applied: s.applied, Violations: s.violations, Parked: s.parked, Lag: s.lag, At: s.at, SentUntil: s.sentUntil,
+			})
+		}
+	}
+	return all
+}
+
+// parkedNow sets how many events of each source are parked.
+func (a *Applier) parkedNow(counts map[ident.RegionID]int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.sources {
+		s.parked = 0
+	}
+	for id, n := range counts {
+		if n > 0 {
+			a.source(id).parked = n
+		}
+	}
+}
+
+// violation says which event was refused, by ids alone.
+func (a *Applier) violation(e *replicationv1.Event) *replicationv1.Violation {
+	return &replicationv1.Violation{
+		Stream: e.GetStream(), Epoch: e.GetEpoch(), Seq: e.GetSeq(),
+		Entity: e.GetState().GetEntity() + e.GetTombstone().GetEntity(), Id: e.GetState().GetId() + e.GetTombstone().GetId(),
+		Destination: string(a.cfg.Region), Table: e.GetState().GetTable(),
+	}
+}
+
+// report tells the source of a violation. It is tried once: the metric of this region tells of it too.
+func (a *Applier) report(ctx context.Context, v *replicationv1.Violation) {
+	body, err := encode(&replicationv1.Envelope{Content: &replicationv1.Envelope_Violation{Violation: v}})
+	if err != nil {
+		return
+	}
+	group := groupOfRegion("violation", a.cfg.Region)
+	at := &replicationv1.Event{Epoch: v.GetEpoch(), Seq: v.GetSeq()}
+	name := deduplication(group, GroupOf(v.GetStream()), at)
+	_, _ = a.cfg.Sender.Send(ctx, ident.RegionID(v.GetStream().GetOrigin()), QueueEvents, []queue.Outgoing{{
+		Group: group, Deduplication: name, Body: body,
+	}})
+}
+
+// nobody is the Observer that does nothing.
+type nobody struct{}
+
+func (nobody) Applied(ident.RegionID, int, time.Duration)        {}
+func (nobody) Violated(ident.RegionID)                           {}
+func (nobody) Parked(ident.RegionID)                             {}
+func (nobody) Reported(ident.RegionID, *replicationv1.Violation) {}
+
+// heard takes in a source's heartbeat: it is fresh here as of its time once the positions that it has are applied.
+func (a *Applier) heard(ctx context.Context, beat *replicationv1.Heartbeat) error {
+	missing := make(map[streamID]*mark)
+	at := make(map[streamID]ident.Version)
+	for _, r := range beat.GetReached() {
+		if !addressable(r.GetStream()) || r.GetStream().GetOrigin() != beat.GetSource() {
+			continue
+		}
+		id := idOf(r.GetStream())
+		m, err := readMark(ctx, a.table(id.feed), watermarkKey(id))
+		if err != nil {
+			return err
+		}
+		at[id] = ident.Version{Epoch: ident.Epoch(r.GetEpoch()), Seq: ident.Seq(r.GetSeq())}
+		if !m.exists || m.version.Compare(at[id]) < 0 {
+			missing[id] = m
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.source(ident.RegionID(beat.GetSource()))
+	for id, m := range missing {
+		l, ok := a.lanes[id]
+		if !ok {
+			l = &laneState{since: a.cfg.Clock(), version: m.version, behind: m.GetBehind()}
+			a.lanes[id] = l
+		}
+		if l.reached == (ident.Version{}) {
+			l.fresh = s.sentUntil
+		}
+		if l.reached.Compare(at[id]) < 0 {
+			l.reached = at[id]
+		}
+	}
+	if beat.GetSentUntil() != nil {
+		if until := beat.GetSentUntil().AsTime(); until.After(s.sentUntil) {
+			s.sentUntil = until
+		}
+	}
+	return nil
+}
+
+// Fresh returns a time, by the source's clock, before which everything that the source committed for a tenant is applied here; false
+// when that is not known.
+func (a *Applier) Fresh(ctx context.Context, tenant ident.TenantID, feed replicationv1.Feed, origin ident.RegionID) (time.Time, bool, error) {
+	a.mu.Lock()
+	fresh := a.source(origin).sentUntil
+	a.mu.Unlock()
+	for lane := range ident.Lane(ident.Lanes) {
+		id := streamID{tenant: tenant, feed: feed, origin: origin, lane: lane}
+		m, err := readMark(ctx, a.table(feed), watermarkKey(id))
+		if err != nil {
+			return time.Time{}, false, err
+		}
+		if !m.exists || m.GetBehind() {
+			return time.Time{}, false, nil
+		}
+		a.mu.Lock()
+		a.noteLane(id, m, a.cfg.Clock())
+		l := a.lanes[id]
+		switch {
+		case l == nil:
+		case l.reached != ident.Version{}:
+			fresh = earlier(fresh, l.fresh)
+		case l.gap:
+			fresh = time.Time{}
+		}
+		a.mu.Unlock()
+	}
+	return fresh, !fresh.IsZero(), nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,127 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
+	"github.com/domicile-api/domicile/internal/store"
+)
+
+// park puts an event aside until the directory here knows what it takes to judge it.
+func (a *Applier) park(t *txn, e *replicationv1.Event) error {
+	value, err := proto.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("parking an event: %w", err)
+	}
+	class := store.ClassGlobal
+	switch {
+	case t.stream.feed == replicationv1.Feed_FEED_STANDBY:
+		class = store.ClassPII
+	case len(e.GetState().GetSealed()) > 0:
+		class = store.ClassRegional
+	}
+	t.put(store.Item{Key: keyspace.Parked(e.GetStream(), ident.Seq(e.GetSeq()), e.GetPart()), Version: position(e), Tag: t.tag(class), Value: value})
+	t.put(store.Item{Key: keyspace.ParkedStream(e.GetStream()), Tag: t.tag(store.ClassGlobal)})
+	return nil
+}
+
+// RetryParked tries all parked events again, e.g. because the directory has changed or some time has passed. left is how many
+// stay parked.
+func (a *Applier) RetryParked(ctx context.Context) (left int, err error) {
+	counts := make(map[ident.RegionID]int)
+	for _, table := range []store.Store{a.cfg.Replica, a.cfg.Regional} {
+		for from, more := "", true; more; {
+			page, err := table.Query(ctx, store.Query{Partition: keyspace.ParkedStreams(), From: from})
+			if err != nil {
+				return left, fmt.Errorf("reading which streams have parked events: %w", err)
+			}
+			for _, item := range page.Items {
+				from = item.Key.Sort + "\x00"
+				s, ok := keyspace.ParseParkedStream(item.Key.Sort)
+				if !ok {
+					continue
+				}
+				n, err := a.retryStream(ctx, table, s, item.Key)
+				left += n
+				counts[ident.RegionID(s.GetOrigin())] += n
+				if err != nil {
+					return left, err
+				}
+			}
+			more = page.More
+		}
+	}
+	a.parkedNow(counts)
+	return left, nil
+}
+
+// retryStream tries the parked events of a stream again, in their order, and removes the note of it when none is left.
+func (a *Applier) retryStream(ctx context.Context, table store.Store, s *replicationv1.Stream, note store.Key) (left int, err error) {
+	id := idOf(s)
+	from, to := keyspace.ParkedOf(s)
+	for more := true; more; {
+		page, err := table.Query(ctx, store.Query{Partition: keyspace.Lane(id.tenant, id.lane), From: from, To: to, Limit: 100})
+		if err != nil {
+			return left, fmt.Errorf("reading parked events: %w", err)
+		}
+		inputs := make([]input, 0, len(page.Items))
+		for _, item := range page.Items {
+			from = item.Key.Sort + "\x00"
+			e := &replicationv1.Event{}
+			if err := proto.Unmarshal(item.Value, e); err != nil {
+				return left, errMalformed
+			}
+			if a.stays(e) {
+				left++
+				continue
+			}
+			inputs = append(inputs, input{event: e, parked: &item.Key})
+		}
+		var failed error
+		a.stream(ctx, id, inputs, func(_ int, v Verdict) {
+			if v.Outcome != Done {
+				failed = errors.Join(failed, v.Err)
+				left++
+			}
+		})
+		if failed != nil {
+			return left, failed
+		}
+		more = page.More
+	}
+	if left > 0 {
+		return left, nil
+	}
+	return 0, a.unnote(ctx, table, id, s, note)
+}
+
+// stays tells whether an event has to stay parked.
+func (a *Applier) stays(e *replicationv1.Event) bool {
+	judged, _ := a.judge(e)
+	return judged == park
+}
+
+// unnote removes the note of a stream unless something was parked meanwhile.
+func (a *Applier) unnote(ctx context.Context, table store.Store, id streamID, s *replicationv1.Stream, note store.Key) error {
+	lock := a.lock(id)
+	lock.Lock()
+	defer lock.Unlock()
+	from, to := keyspace.ParkedOf(s)
+	page, err := table.Query(ctx, store.Query{Partition: keyspace.Lane(id.tenant, id.lane), From: from, To: to, Limit: 1})
+	if err != nil {
+		return fmt.Errorf("reading parked events: %w", err)
+	}
+	if len(page.Items) > 0 {
+		return nil
+	}
+	if err := table.Commit(ctx, store.Commit{Ops: []store.Op{{Kind: store.Delete, Item: store.Item{Key: note}}}}); err != nil {
+		return fmt.Errorf("removing a note of parked events: %w", err)
+	}
+	return nil
+}

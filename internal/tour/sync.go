@@ -1,0 +1,205 @@
+package tour
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
+	"github.com/domicile-api/domicile/gen/domicile/operations/v1/operationsv1connect"
+)
+
+const (
+	dublin    = "eu-west-1"
+	singapore = "ap-southeast-1"
+	saoPaulo  = "sa-east-1"
+	// consistency is the header of consistency tokens.
+	consistency = "Domicile-Consistency"
+)
+
+// operations is a client with the operator's key.
+func (g *guide) operations() operationsv1connect.OperationsServiceClient {
+	key := g.OperatorKey
+	return operationsv1connect.NewOperationsServiceClient(g.operator, g.Server, connect.WithInterceptors(
+		connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+			return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
+				r.Header().Set("Authorization", "Bearer "+key)
+				return next(ctx, r)
+			}
+		})))
+}
+
+// change sets the user's locale through a region, and returns the answer's consistency token.
+func (g *guide) change(ctx context.Context, through, locale string) (token string, err error) {
+	url, err := g.endpoint(through)
+	if err != nil {
+		return "", err
+	}
+	a, err := g.rest(ctx, restCall{
+		method: http.MethodPatch, url: url + "/v1/users/" + g.userID + "?updateMask=locale", tenant: "acme-eu", body: map[string]any{"locale": locale},
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := a.want(http.StatusOK); err != nil {
+		return "", err
+	}
+	if token = a.header.Get(consistency); token == "" {
+		return "", errors.New("the answer to a write has no consistency token")
+	}
+	return token, nil
+}
+
+// summary reads the user's summary through a region, no older than the token says.
+func (g *guide) summary(ctx context.Context, through, token string) (restAnswer, error) {
+	url, err := g.endpoint(through)
+	if err != nil {
+		return restAnswer{}, err
+	}
+	return g.rest(ctx, restCall{
+		method: http.MethodGet, url: url + "/v1/users/" + g.userID + "/summary", tenant: "acme-eu",
+		header: map[string]string{consistency: token, "Domicile-Max-Wait": "2000"},
+	})
+}
+
+// readYourWrites writes through one region and reads through another, again and again.
+func (g *guide) readYourWrites(ctx context.Context) error {
+	for i, locale := range []string{"de-DE", "it-IT", "pt-BR"} {
+		token, err := g.change(ctx, frankfurt, locale)
+		if err != nil {
+			return err
+		}
+		a, err := g.summary(ctx, singapore, token)
+		if err != nil {
+			return err
+		}
+		if err := a.want(http.StatusOK); err != nil {
+			return err
+		}
+		if a.fields["locale"] != locale {
+			return fmt.Errorf("read %d shows %v instead of %s: the past", i+1, a.fields["locale"], locale)
+		}
+		if err := a.wantHeader("Domicile-Region", singapore); err != nil {
+			return err
+		}
+		g.heldf("written in %s, read in %s: %s", frankfurt, singapore, locale)
+	}
+	return nil
+}
+
+// scopes reads what the jurisdiction may know, inside and outside of it.
+func (g *guide) scopes(ctx context.Context) error {
+	token, err := g.change(ctx, frankfurt, "en-GB")
+	if err != nil {
+		return err
+	}
+	for _, from := range []struct{ edge, answers string }{{dublin, dublin}, {singapore, frankfurt}} {
+		url, err := g.endpoint(from.edge)
+		if err != nil {
+			return err
+		}
+		a, err := g.rest(ctx, restCall{
+			method: http.MethodGet, url: url + "/v1/users/" + g.userID + "/record", tenant: "acme-eu",
+			header: map[string]string{consistency: token, "Domicile-Max-Wait": "2000"},
+		})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(a.want(http.StatusOK), a.wantHeader("Domicile-Region", from.answers)); err != nil {
+			return err
+		}
+		if a.fields["regulatedNote"] != "note of "+g.canary {
+			return errors.New("the record lacks the regulated note")
+		}
+		g.heldf("asked at %s: answered by %s", from.edge, from.answers)
+	}
+	return nil
+}
+
+// partition cuts a region off, goes on without it, and lets it come back.
+func (g *guide) partition(ctx context.Context) error {
+	fault := func(f *operationsv1.Fault) error {
+		_, err := g.operations().InjectFault(ctx, &operationsv1.InjectFaultRequest{Fault: f})
+		return err
+	}
+	g.sayf("    $ domicile fault partition %s", saoPaulo)
+	if err := fault(&operationsv1.Fault{Kind: &operationsv1.Fault_Partition{Partition: saoPaulo}}); err != nil {
+		if connect.CodeOf(err) == connect.CodeUnimplemented || connect.CodeOf(err) == connect.CodeFailedPrecondition {
+			g.heldf("this platform is not one to experiment with: no fault was injected")
+			return nil
+		}
+		return fmt.Errorf("cutting %s off: %w", saoPaulo, err)
+	}
+	heal := func() error {
+		g.sayf("    $ domicile fault heal")
+		return fault(&operationsv1.Fault{Kind: &operationsv1.Fault_Heal{Heal: &operationsv1.Heal{}}})
+	}
+	token, err := g.change(ctx, frankfurt, "sv-SE")
+	if err != nil {
+		return errors.Join(err, heal())
+	}
+	a, err := g.summary(ctx, singapore, token)
+	if err = errors.Join(err, heal()); err != nil {
+		return err
+	}
+	if err := a.want(http.StatusOK); err != nil {
+		return err
+	}
+	g.heldf("%s and %s went on without %s", frankfurt, singapore, saoPaulo)
+	if a, err = g.summary(ctx, saoPaulo, token); err != nil {
+		return err
+	}
+	if err := a.want(http.StatusOK); err != nil {
+		return err
+	}
+	if a.fields["locale"] != "sv-SE" {
+		return fmt.Errorf("%s shows %v after it came back: the past", saoPaulo, a.fields["locale"])
+	}
+	g.heldf("back again, %s shows what was written meanwhile", saoPaulo)
+	return nil
+}
+
+// agree compares all copies with their homes.
+func (g *guide) agree(ctx context.Context) error {
+	g.sayf("    $ domicile sync verify")
+	r, err := g.operations().VerifySync(ctx, &operationsv1.VerifySyncRequest{})
+	if err != nil {
+		return fmt.Errorf("comparing: %w", err)
+	}
+	var lanes, entities, bytes uint64
+	for _, region := range r.GetRegions() {
+		if why := region.GetUnreachable(); why != "" {
+			return fmt.Errorf("%s was not compared: %s", region.GetRegion(), why)
+		}
+		if n := region.GetDifferenceCount(); n > 0 {
+			return fmt.Errorf("%s differs in %d entities: %v", region.GetRegion(), n, region.GetDifferences())
+		}
+		lanes, entities, bytes = lanes+region.GetLanes(), entities+region.GetEntities(), bytes+region.GetBytes()
+	}
+	g.heldf("%d lanes with %d entities in %d regions are equal; it took %d bytes to know", lanes, entities, len(r.GetRegions()), bytes)
+	return nil
+}
+
+// auditScan looks for what lies where it may not.
+func (g *guide) auditScan(ctx context.Context) error {
+	g.sayf("    $ domicile audit scan")
+	r, err := g.operations().ScanAudit(ctx, &operationsv1.ScanAuditRequest{})
+	if err != nil {
+		return fmt.Errorf("auditing: %w", err)
+	}
+	items := uint64(0)
+	for _, region := range r.GetRegions() {
+		if why := region.GetUnreachable(); why != "" {
+			return fmt.Errorf("%s was not looked at: %s", region.GetRegion(), why)
+		}
+		if n := region.GetFindingCount(); n > 0 {
+			return fmt.Errorf("in %s, %d items lie where they may not: %v", region.GetRegion(), n, region.GetFindings())
+		}
+		items += region.GetItems()
+	}
+	g.heldf("%d items of stores, queues and dead letters, each where its class, its tenant's policy and the law allow it", items)
+	return nil
+}
