@@ -54,12 +54,9 @@ func list[M, E proto.Message](
 	if err != nil {
 		return nil, "", err
 	}
-	size := int(page.Size)
-	if size < 0 || size > maxPageSize {
-		return nil, "", violation("page_size", "int32.gte_lte", "must be 0 to 1000")
-	}
-	if size == 0 {
-		size = defaultPageSize
+	size, err := page.size()
+	if err != nil {
+		return nil, "", err
 	}
 	after, err := r.engine.readToken(c.Tenant, r.prefix, query, page.Token)
 	if err != nil {
@@ -104,6 +101,18 @@ func list[M, E proto.Message](
 	}
 	next, err = r.engine.makeToken(c.Tenant, r.prefix, query, last)
 	return found, next, err
+}
+
+// size is how many entities the page has at the most.
+func (p Page) size() (int, error) {
+	switch size := int(p.Size); {
+	case size < 0 || size > maxPageSize:
+		return 0, violation("page_size", "int32.gte_lte", "must be 0 to 1000")
+	case size == 0:
+		return defaultPageSize, nil
+	default:
+		return size, nil
+	}
 }
 
 // merge reads a tenant's entities of a type in the order of their ids, out of its lanes. It reads little more than is asked

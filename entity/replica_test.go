@@ -2,8 +2,8 @@ package entity_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -310,7 +310,7 @@ func TestListGoesOnInAnotherRegion(t *testing.T) {
 	w, replica, newCall := away(t, lanes{highest: ident.Version{Epoch: 1, Seq: 99}, isOpen: true})
 	var want []string
 	for i := range 40 {
-		u := w.mustCreate(as(acme), user(fmt.Sprint(i)))
+		u := w.mustCreate(as(acme), user(strconv.Itoa(i)))
 		item, err := w.table.Get(t.Context(), keyspace.Entity(acme, u.GetId()))
 		if err != nil {
 			t.Fatal(err)

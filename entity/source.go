@@ -130,9 +130,9 @@ func refused(c *call.Call, err error) error {
 func (s source) sawAll(ctx context.Context, c *call.Call) error {
 	var versions [ident.Lanes]ident.Version
 	group, ctx := errgroup.WithContext(ctx)
-	for lane := range versions {
+	for lane := range ident.Lane(ident.Lanes) {
 		group.Go(func() (err error) {
-			versions[lane], err = s.position(ctx, c, ident.Lane(lane))
+			versions[lane], err = s.position(ctx, c, lane)
 			return err
 		})
 	}

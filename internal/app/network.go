@@ -78,6 +78,7 @@ func (r *region) openPeers(p *Platform) error {
 	r.peers.keys = peer.NewTrusted(p.cfg.Topology, p.cfg.DataDir, p.cfg.Clock)
 	r.peers.outside, err = peer.NewConnect(peer.ConnectConfig{
 		Region: r.id, Topology: p.cfg.Topology, Key: key, Clock: p.cfg.Clock, Random: p.cfg.Random,
+		OperateTimeout: operatorsTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the way from %s to other regions: %w", r.id, err)

@@ -26,8 +26,10 @@ import (
 const (
 	// mostListed bounds what an answer lists.
 	mostListed = 1000
-	// sealedHidden is how many bytes of a key an audit shows.
+	// keyShown is how many bytes of a key an audit shows.
 	keyShown = 96
+	// statusTimeout is how long a region may take to say how it is.
+	statusTimeout = 3 * time.Second
 )
 
 // operator does what operators ask of one region; it is a peer.Operator.
@@ -90,14 +92,34 @@ func (o operators) Operate(ctx context.Context, to ident.RegionID, request *peer
 	if to == o.region.id {
 		return operator{o.region}.Operate(ctx, to, request)
 	}
+	if err := o.probe(ctx, to, request); err != nil {
+		return nil, err
+	}
+	if request.GetGetSyncStatus() != nil {
+		bounded, cancel := context.WithTimeout(ctx, statusTimeout)
+		defer cancel()
+		ctx = bounded
+	}
 	answer, err := o.region.peers.To(to).Operate(ctx, request)
-	if errors.Is(err, peer.ErrUnreachable) {
+	if errors.Is(err, peer.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) {
 		return nil, fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, err, "the region does not answer")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", to, err)
 	}
 	return answer, nil
+}
+
+// probe asks a region for what it answers at once before it is asked for what takes long: a region that is silent is then told from one
+// that works.
+func (o operators) probe(ctx context.Context, to ident.RegionID, request *peerv1.OperateRequest) error {
+	if request.GetGetSyncStatus() != nil {
+		return nil
+	}
+	_, err := o.Operate(ctx, to, &peerv1.OperateRequest{Request: &peerv1.OperateRequest_GetSyncStatus{
+		GetSyncStatus: &operationsv1.GetSyncStatusRequest{},
+	}})
+	return err
 }
 
 // letters lists the region's dead letters, of all queues or those with the ids.

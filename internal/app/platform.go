@@ -22,6 +22,9 @@ import (
 	"github.com/domicile-api/domicile/internal/rpc"
 )
 
+// operatorsTimeout bounds an operator's call: some look at all data of all regions.
+const operatorsTimeout = 10 * time.Minute
+
 // closeTimeout bounds how long accepted mutations may take to get their outcome when the process stops.
 const closeTimeout = time.Second
 
@@ -128,12 +131,12 @@ func (p *Platform) serve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.open(ctx, "the global name", p.cfg.Topology.GlobalPort(), rpc.CORS(global)); err != nil {
+		if err := p.open(ctx, "the global name", p.cfg.Topology.GlobalPort(), rpc.ServerConfig{Handler: rpc.CORS(global)}); err != nil {
 			return err
 		}
 	}
 	ops := opsPort{ready: p.notReady, metrics: p.registry, operators: p.operators()}
-	return p.open(ctx, "operations", p.cfg.OperationsPort, ops.handler())
+	return p.open(ctx, "operations", p.cfg.OperationsPort, rpc.ServerConfig{Handler: ops.handler(), CallTimeout: operatorsTimeout})
 }
 
 // operators returns what answers operators' calls: the edge of the control region if it is in this process, which takes no other region
@@ -147,8 +150,9 @@ func (p *Platform) operators() http.Handler {
 	return p.nodes[0]
 }
 
-func (p *Platform) open(ctx context.Context, name string, port int, handler http.Handler) error {
-	server := rpc.NewServer(rpc.ServerConfig{Handler: handler, Logger: p.logger})
+func (p *Platform) open(ctx context.Context, name string, port int, cfg rpc.ServerConfig) error {
+	cfg.Logger = p.logger
+	server := rpc.NewServer(cfg)
 	l, err := p.cfg.listen(ctx, name, port, server)
 	if err != nil {
 		return err

@@ -56,16 +56,18 @@ type region struct {
 	db       *pebblestore.DB
 	regional store.Store
 	replica  store.Store
-	table    *globaltable.Table
-	links    []*globaltable.Link
-	wrapper  *local.Wrapper
-	keys     *seal.Keyring
-	tokens   *tokens
-	entities *entity.Engine
-	writer   *directory.Writer
-	eraser   *eraser
-	sync     *synchronisation
-	peers    *peers
+	// queueTable has the queues. It is one object, by which queues know that they lie together.
+	queueTable store.Store
+	table      *globaltable.Table
+	links      []*globaltable.Link
+	wrapper    *local.Wrapper
+	keys       *seal.Keyring
+	tokens     *tokens
+	entities   *entity.Engine
+	writer     *directory.Writer
+	eraser     *eraser
+	sync       *synchronisation
+	peers      *peers
 
 	directory *directory.Replica
 	// edge answers what comes in at the region's port.
@@ -133,6 +135,7 @@ func (r *region) openStore(p *Platform) error {
 		}
 		r.db = db
 		r.regional, r.replica = p.traced(db, regionalTable), p.traced(db, replicaTable)
+		r.queueTable = db.Table(queuesTable)
 	}
 	var err error
 	r.routeKey, err = loadRouteKey(filepath.Join(r.dir, routeKeyFile), p.cfg.Random)
@@ -172,8 +175,8 @@ func (r *region) openDirectory(ctx context.Context, p *Platform) error {
 		}
 		table = r.table
 		r.eraser = newEraser(r.id, cfg.Clock, r.logger)
-		r.sync = newSynchronisation(p, r)
-		also = directory.Sinks{r.eraser, r.sync}
+		r.sync, r.tokens = newSynchronisation(p, r), newTokens(r)
+		also = directory.Sinks{r.eraser, r.sync, r.tokens}
 	}
 	replica, err := directory.OpenReplica(directory.ReplicaConfig{
 		Table: table, Topology: cfg.Topology, Path: filepath.Join(r.dir, directoryFile), HostSuffixes: []string{"localhost"},
@@ -228,7 +231,7 @@ func (r *region) openData(p *Platform) error {
 	r.keys = seal.NewKeyring(seal.KeyringConfig{
 		Region: r.id, Jurisdiction: jurisdiction, Keys: r.db.Table(keysTable), Wrapper: r.wrapper, Courier: r.peers.courier(r), Clock: cfg.Clock,
 	})
-	if r.tokens, err = newTokens(r, cfg); err != nil {
+	if err := r.openTokens(cfg); err != nil {
 		return err
 	}
 	r.entities, err = entity.NewEngine(entity.Config{

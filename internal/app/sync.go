@@ -25,7 +25,6 @@ import (
 	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/queue"
-	"github.com/domicile-api/domicile/internal/queue/storequeue"
 	"github.com/domicile-api/domicile/internal/repair"
 	"github.com/domicile-api/domicile/internal/replication"
 	"github.com/domicile-api/domicile/internal/residency"
@@ -37,12 +36,6 @@ import (
 
 // maxReceives is how often a message is received before it is a dead letter.
 const maxReceives = 5
-
-// namedQueue is a queue of the region with its dead letters.
-type namedQueue struct {
-	name        string
-	queue, dead *storequeue.Queue
-}
 
 // synchronisation is a region's part in telling and being told: it sends what its tenants wrote, applies what others sent, and repairs what
 // differs.
@@ -93,7 +86,7 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 		return nil
 	}
 	s, cfg := r.sync, p.cfg
-	if err := s.openQueues(ctx, cfg); err != nil {
+	if err := s.openQueues(ctx); err != nil {
 		return err
 	}
 	maker := &replication.Maker{Table: r.regional, Sealer: r.keys, Catalog: s.catalog}
@@ -139,27 +132,6 @@ func (r *region) applyDirectory(ctx context.Context, item peer.Replicated) error
 		return fault.New(errorsv1.Reason_REASON_PERMISSION_DENIED, "the partition is another region's")
 	}
 	return r.table.Apply(ctx, globaltable.Replicated(item))
-}
-
-func (s *synchronisation) openQueues(ctx context.Context, cfg Config) error {
-	table := s.region.db.Table(queuesTable)
-	for _, name := range []string{replication.QueueEvents, replication.QueueSealed} {
-		base := storequeue.Config{Store: table, Tag: s.tagOf, Clock: cfg.Clock, Random: cfg.Random, Logger: s.region.logger}
-		dead := base
-		dead.Name = name + replication.DeadSuffix
-		letters, err := storequeue.Open(ctx, dead)
-		if err != nil {
-			return fmt.Errorf("opening the queue %s of %s: %w", dead.Name, s.region.id, err)
-		}
-		live := base
-		live.Name, live.DeadLetters, live.MaxReceives = name, letters, maxReceives
-		messages, err := storequeue.Open(ctx, live)
-		if err != nil {
-			return fmt.Errorf("opening the queue %s of %s: %w", name, s.region.id, errors.Join(err, letters.Close()))
-		}
-		s.queues = append(s.queues, namedQueue{name: name, queue: messages, dead: letters})
-	}
-	return nil
 }
 
 // openRepairs makes what compares the region's copies with the homes.
@@ -248,6 +220,7 @@ func (s *synchronisation) run(r *region) {
 		}
 		r.loop("queue "+q.name, func(ctx context.Context) error { return s.applier.Run(ctx, q.queue, cfg) })
 	}
+	r.loop("opening of queues", s.reopenQueues)
 	r.loop("inspection", s.inspect)
 	r.loop("repairs", s.mender.Run)
 	r.loop("key delivery", s.keysAway.run)
@@ -258,7 +231,7 @@ func (s *synchronisation) run(r *region) {
 func (s *synchronisation) close() error {
 	var errs []error
 	for _, q := range s.queues {
-		errs = append(errs, q.queue.Close(), q.dead.Close())
+		errs = append(errs, q.queue.close(), q.dead.close())
 	}
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	"github.com/domicile-api/domicile/internal/consistency"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/seal/local"
@@ -16,8 +17,8 @@ import (
 const (
 	// tokenKeysInterval is how often the control region looks after the token keys.
 	tokenKeysInterval = time.Minute
-	// tokenKeysRetry is how soon it looks again while a region has not got its copy.
-	tokenKeysRetry = 50 * time.Millisecond
+	// tokenKeysRetry is how soon it looks again when it could not do what is due.
+	tokenKeysRetry = time.Second
 )
 
 // tokens are a region's part in consistency: what it authenticates tokens with, what its services do with them, and what lets its replica
@@ -30,14 +31,32 @@ type tokens struct {
 	// keeper is the control region's alone.
 	keeper *consistency.Keeper
 	region *region
+	// bell rings when a region has published keys.
+	bell chan struct{}
 }
 
-// newTokens puts them together.
-func newTokens(r *region, cfg Config) (*tokens, error) {
+// Apply hears of records that are new in the directory; it is a directory.Sink.
+func (t *tokens) Apply(records []*directoryv1.Record) {
+	for _, r := range records {
+		if r.GetRegionKeys() == nil {
+			continue
+		}
+		select {
+		case t.bell <- struct{}{}:
+		default: // It rings already.
+		}
+	}
+}
+
+// newTokens is what there is of them before the region has a directory.
+func newTokens(r *region) *tokens { return &tokens{region: r, bell: make(chan struct{}, 1)} }
+
+// openTokens puts them together.
+func (r *region) openTokens(cfg Config) error {
 	unwrap := func(wrapped, info []byte) ([]byte, error) {
 		return r.wrapper.Unwrap(context.Background(), tokenContext(info), wrapped)
 	}
-	t := &tokens{region: r}
+	t := r.tokens
 	t.ring = consistency.NewRing(consistency.RingConfig{
 		Region: r.id, Source: r.directory.Index, Unwrap: unwrap, Clock: cfg.Clock, Logger: r.logger,
 	})
@@ -48,7 +67,7 @@ func newTokens(r *region, cfg Config) (*tokens, error) {
 	}
 	codec, err := consistency.NewCodec(consistency.CodecConfig{Keys: t.ring, Regions: regions})
 	if err != nil {
-		return nil, fmt.Errorf("making the tokens of %s: %w", r.id, err)
+		return fmt.Errorf("making the tokens of %s: %w", r.id, err)
 	}
 	t.service, err = consistency.NewTokens(consistency.TokensConfig{
 		Codec: codec, Clock: cfg.Clock, Refresh: r.directory.Follower.Poll,
@@ -58,13 +77,13 @@ func newTokens(r *region, cfg Config) (*tokens, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the tokens of %s: %w", r.id, err)
+		return fmt.Errorf("making the tokens of %s: %w", r.id, err)
 	}
 	t.gate, err = consistency.NewGate(consistency.GateConfig{
 		Codec: codec, Topology: cfg.Topology, Replica: r.sync, Streams: consistency.HomeLanes, Staleness: r.sync.Staleness, Logger: r.logger,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the gate of %s: %w", r.id, err)
+		return fmt.Errorf("making the gate of %s: %w", r.id, err)
 	}
 	if r.index == cfg.Topology.Control() {
 		t.keeper = consistency.NewKeeper(consistency.KeeperConfig{
@@ -73,7 +92,7 @@ func newTokens(r *region, cfg Config) (*tokens, error) {
 			Clock: cfg.Clock, Random: cfg.Random,
 		})
 	}
-	return t, nil
+	return nil
 }
 
 // tokenContext is what a token key is bound to in the place of a tenant: no tenant's id has such a form.
@@ -117,24 +136,17 @@ func (t *tokens) keep(ctx context.Context) error {
 	for {
 		pause := tokenKeysInterval
 		if _, err := t.keeper.EnsureKey(ctx); err != nil {
-			// Most often a region has not published its wrapping key yet.
-			t.region.logger.DebugContext(ctx, "not every region has its copy of the token key", slog.Any("error", err))
+			t.region.logger.WarnContext(ctx, "the token keys could not be looked after; it is tried again", slog.Any("error", err))
 			pause = tokenKeysRetry
 		}
-		if !sleep(ctx, pause) {
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
 			return nil
+		case <-timer.C:
+		case <-t.bell:
+			timer.Stop()
 		}
-	}
-}
-
-// sleep returns false when ctx ends before the time is over.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

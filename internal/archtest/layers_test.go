@@ -21,8 +21,8 @@ var layers = []layer{
 		"gen/...", "internal/ident", "internal/fault", "internal/call", "internal/handover", "internal/store", "internal/queue", "internal/seal",
 	}, "the words and promises that everything else is written in; they know nobody"},
 	{"domain", []string{
-		"entity", "internal/topology", "internal/directory", "internal/routing", "internal/residency/...", "internal/replication",
-		"internal/consistency", "internal/idempotency", "internal/keyspace", "internal/crdt", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
+		"entity", "internal/topology", "internal/directory", "internal/routing", "internal/residency/...", "internal/replication", "internal/repair",
+		"internal/consistency", "internal/idempotency", "internal/keyspace", "internal/crdt", "internal/settings", "internal/repair", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
 		"internal/failover", "internal/audit", "internal/credential", "internal/routeheader",
 		"internal/store/storetest", "internal/queue/queuetest", "internal/seal/sealtest",
 	}, "what Domicile decides, testable without a network, a protocol or an engine"},

@@ -121,7 +121,7 @@ func (a *Auditor) Report(ctx context.Context, tenant ident.TenantID) ([]Holding,
 		}
 		for class, h := range byClass {
 			if h.Items > 0 {
-				h.Place, h.Class = p.Name, store.Class(class) //nolint:gosec // 0 to 3
+				h.Place, h.Class = p.Name, store.Class(class)
 				all = append(all, h)
 			}
 		}
@@ -159,6 +159,12 @@ func (a *Auditor) forbids(kind Kind, it store.Item) string {
 			return rule
 		}
 	}
+	return a.forbidsKind(kind, t, it)
+}
+
+// forbidsKind is what a place of a kind may have of a tenant, beyond the law.
+func (a *Auditor) forbidsKind(kind Kind, t routing.Tenant, it store.Item) string {
+	class := it.Tag.Class
 	switch kind {
 	case Regional:
 		return a.forbidsRegional(t)

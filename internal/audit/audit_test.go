@@ -268,21 +268,21 @@ func TestWhatTablesMayHold(t *testing.T) {
 func TestWhatReplicasMayHold(t *testing.T) {
 	t.Parallel()
 	global, regional := tagged(store.ClassGlobal, "EU"), tagged(store.ClassRegional, "EU")
-	clear := &storagev1.Replica{Scope: policyv1.Scope_SCOPE_GLOBAL, Clear: []byte("clear")}
+	public := &storagev1.Replica{Scope: policyv1.Scope_SCOPE_GLOBAL, Clear: []byte("clear")}
 	sealed := &storagev1.Replica{Scope: policyv1.Scope_SCOPE_JURISDICTION, Clear: []byte("clear"), Sealed: []byte("sealed")}
 	personal := &storagev1.Replica{Clear: []byte("personal")}
-	broken := projection(t, global, clear)
+	broken := projection(t, global, public)
 	broken.Value = []byte{0xff}
 	none, inside := policy(tenancyv1.Projections_PROJECTIONS_NONE), policy(tenancyv1.Projections_PROJECTIONS_JURISDICTION)
 	runRules(t, map[string]rule{
-		"a GLOBAL projection abroad":                           {"sa-east-1", audit.Replicas, nil, projection(t, global, clear), ""},
+		"a GLOBAL projection abroad":                           {"sa-east-1", audit.Replicas, nil, projection(t, global, public), ""},
 		"a watermark abroad":                                   {"sa-east-1", audit.Replicas, nil, row(global), ""},
 		"a sealed one in the jurisdiction":                     {"eu-west-1", audit.Replicas, nil, projection(t, regional, sealed), ""},
-		"a projection at the tenant's own home":                {"eu-central-1", audit.Replicas, nil, projection(t, global, clear), "a projection at the tenant's own home"},
-		"any where the policy says none":                       {"sa-east-1", audit.Replicas, none, projection(t, global, clear), noneRule},
+		"a projection at the tenant's own home":                {"eu-central-1", audit.Replicas, nil, projection(t, global, public), "a projection at the tenant's own home"},
+		"any where the policy says none":                       {"sa-east-1", audit.Replicas, none, projection(t, global, public), noneRule},
 		"any in the jurisdiction where the policy says none":   {"eu-west-1", audit.Replicas, none, projection(t, regional, sealed), noneRule},
-		"any where the policy is not known":                    {"sa-east-1", audit.Replicas, policy(99), projection(t, global, clear), noneRule},
-		"any abroad where the policy says jurisdiction":        {"sa-east-1", audit.Replicas, inside, projection(t, global, clear), noneRule},
+		"any where the policy is not known":                    {"sa-east-1", audit.Replicas, policy(99), projection(t, global, public), noneRule},
+		"any abroad where the policy says jurisdiction":        {"sa-east-1", audit.Replicas, inside, projection(t, global, public), noneRule},
 		"a watermark abroad where the policy says so":          {"sa-east-1", audit.Replicas, inside, row(global), noneRule},
 		"one in the jurisdiction where the policy says so":     {"eu-west-1", audit.Replicas, inside, projection(t, regional, sealed), ""},
 		"personal data among projections":                      {"eu-west-1", audit.Replicas, nil, row(tagged(store.ClassPII, "EU")), "personal data among projections"},
@@ -291,7 +291,7 @@ func TestWhatReplicasMayHold(t *testing.T) {
 		"a field above GLOBAL in the clear, lawful in a seal":  {"eu-west-1", audit.Replicas, nil, projection(t, regional, personal), "a field above GLOBAL in the clear"},
 		"a projection that cannot be decoded":                  {"sa-east-1", audit.Replicas, nil, broken, "a projection that cannot be decoded"},
 		"a deleted one, kept until all are past it":            {"sa-east-1", audit.Replicas, nil, projection(t, global, &storagev1.Replica{Deleted: true}), ""},
-		"one of a deleted tenant, which can be back":           {"sa-east-1", audit.Replicas, deleted, projection(t, global, clear), ""},
+		"one of a deleted tenant, which can be back":           {"sa-east-1", audit.Replicas, deleted, projection(t, global, public), ""},
 		"regulated data in the wrong law's name, also at rest": {"eu-west-1", audit.Replicas, nil, projection(t, tagged(store.ClassRegional, "US"), sealed), taggedRule},
 	})
 }

@@ -48,7 +48,9 @@ func auditScan() *cobra.Command {
 			found += a.GetFindingCount()
 			t.rows = append(t.rows, []string{a.GetRegion(), number(a.GetItems()), number(a.GetFindingCount()), note})
 			for _, f := range a.GetFindings() {
-				t.rows = append(t.rows, []string{"", "", "", fmt.Sprintf("%s of %s in %s: %s: %s", f.GetDataClass(), f.GetTenant(), f.GetPlace(), f.GetKey(), f.GetRule())})
+				t.rows = append(t.rows, []string{
+					"", "", "", fmt.Sprintf("%s of %s in %s: %s: %s", f.GetDataClass(), f.GetTenant(), f.GetPlace(), f.GetKey(), f.GetRule()),
+				})
 			}
 		}
 		if err := show(cmd, r, t); err != nil {

@@ -31,8 +31,8 @@ func syncStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "How far regions are behind each other",
-		Long: "How far regions are behind each other: per pair the writes that are not sent yet, the events that wait in the destination's queues, and how long " +
-			"after its commit the last one was applied there; per region the dead letters and the lanes that wait for a repair.",
+		Long: "How far regions are behind each other: per pair the writes that are not sent yet, the events that wait in the destination's queues, " +
+			"and how long after its commit the last one was applied there; per region the dead letters and the lanes that wait for a repair.",
 		Args: cobra.NoArgs,
 	}
 	region := regionFlag(cmd, "one region alone")
@@ -198,7 +198,8 @@ func verificationTable(regions []*operationsv1.RegionVerification) table {
 		})
 		for _, d := range r.GetDifferences() {
 			t.rows = append(t.rows, []string{
-				"", "", "", "", "", "", fmt.Sprintf("%s: %s %s lane %d of %s: %s", d.GetKind(), d.GetTenant(), d.GetFeed(), d.GetLane(), d.GetSource(), d.GetId()),
+				"", "", "", "", "", "",
+				fmt.Sprintf("%s: %s %s lane %d of %s: %s", d.GetKind(), d.GetTenant(), d.GetFeed(), d.GetLane(), d.GetSource(), d.GetId()),
 			})
 		}
 	}

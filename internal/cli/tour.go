@@ -77,7 +77,8 @@ func playTour(cmd *cobra.Command, dir string, demo app.DemoFile) error {
 		keys[t.ID] = t.APIKey
 	}
 	err = tour.Run(cmd.Context(), tour.Config{
-		Server: demo.Server, OperatorKey: demo.OperatorKey, Topology: r.GetTopology(), GlobalEndpoint: global, Keys: keys, DataDir: dir, Out: cmd.OutOrStdout(),
+		Server: demo.Server, OperatorKey: demo.OperatorKey, Topology: r.GetTopology(), GlobalEndpoint: global, Keys: keys,
+		DataDir: dir, Out: cmd.OutOrStdout(),
 	})
 	if err != nil {
 		return refused(err)

@@ -39,11 +39,11 @@ func total(cells []*settingsv1.CounterCell) int64 {
 	}
 	switch {
 	case plus >= minus:
-		return int64(min(plus-minus, math.MaxInt64)) //nolint:gosec // bounded
+		return int64(min(plus-minus, math.MaxInt64))
 	case minus-plus > math.MaxInt64:
 		return math.MinInt64
 	default:
-		return -int64(minus - plus) //nolint:gosec // bounded
+		return -int64(minus - plus)
 	}
 }
 

@@ -98,7 +98,7 @@ func mergeEntries(a, b *settingsv1.EntryState, seenA, seenB map[string]uint64) *
 func mergeCells[C cell](a, b []C, seenA, seenB map[string]uint64, order func(x, y C) int, pick func(x, y C) C) []C {
 	var out []C
 	for len(a) > 0 || len(b) > 0 {
-		which := 0
+		var which int
 		switch {
 		case len(a) == 0:
 			which = 1

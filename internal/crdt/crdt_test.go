@@ -127,6 +127,17 @@ func TestIncrementsOfOneCall(t *testing.T) {
 	if dropped, did := crdt.DropCopies(apart, "b"); !did || len(dropped.GetEntries()["k"].GetCount()) != 1 {
 		t.Errorf("the higher region keeps its copy: %v", dropped)
 	}
+	later := time.Unix(2, 0)
+	if _, did := crdt.Fold(apart, "a", apart.GetSeen(), later); did {
+		t.Error("an increment is folded that another region still has too")
+	}
+	alone, _ := crdt.DropCopies(apart, "b")
+	if _, did := crdt.Fold(alone, "a", alone.GetSeen(), later); !did {
+		t.Error("an increment that nobody else has is not folded")
+	}
+	if _, did := crdt.Fold(alone, "a", alone.GetSeen(), time.Unix(0, 0)); did {
+		t.Error("a young increment is folded")
+	}
 	if _, did := crdt.DropCopies(apart, "a"); did {
 		t.Error("the lowest region drops its copy")
 	}
@@ -145,8 +156,8 @@ func TestCheckAndForeign(t *testing.T) {
 		"no vector":    func(s *settingsv1.State) { s.Seen = nil },
 		"empty entry":  func(s *settingsv1.State) { s.Entries["e"] = &settingsv1.EntryState{} },
 		"no dot":       func(s *settingsv1.State) { s.Entries["k"].Value[0].Dot = nil },
-		"out of order": func(s *settingsv1.State) { m := s.Entries["s"].Members; m[0], m[1] = m[1], m[0] },
-		"twice":        func(s *settingsv1.State) { m := s.Entries["s"].Members; m[0] = m[1] },
+		"out of order": func(s *settingsv1.State) { m := s.GetEntries()["s"].GetMembers(); m[0], m[1] = m[1], m[0] },
+		"twice":        func(s *settingsv1.State) { m := s.GetEntries()["s"].GetMembers(); m[0] = m[1] },
 		"no value":     func(s *settingsv1.State) { s.Entries["k"].Value[0].Value = nil },
 		"another age":  func(s *settingsv1.State) { s.Entries["k"].Value[0].Stamp = &settingsv1.Stamp{Wall: math.MaxInt64} },
 	} {
@@ -159,9 +170,11 @@ func TestCheckAndForeign(t *testing.T) {
 	unknown := []byte{0x9a, 0x06, 0x01, 0x61} // field 99: "a"
 	for name, spoil := range map[string]func(*settingsv1.State){
 		"state": func(s *settingsv1.State) { s.ProtoReflect().SetUnknown(unknown) },
-		"entry": func(s *settingsv1.State) { s.Entries["s"].ProtoReflect().SetUnknown(unknown) },
-		"cell":  func(s *settingsv1.State) { s.Entries["s"].Members[1].ProtoReflect().SetUnknown(unknown) },
-		"dot":   func(s *settingsv1.State) { s.Entries["s"].Members[1].Dot.ProtoReflect().SetUnknown(unknown) },
+		"entry": func(s *settingsv1.State) { s.GetEntries()["s"].ProtoReflect().SetUnknown(unknown) },
+		"cell":  func(s *settingsv1.State) { s.GetEntries()["s"].GetMembers()[1].ProtoReflect().SetUnknown(unknown) },
+		"dot": func(s *settingsv1.State) {
+			s.GetEntries()["s"].GetMembers()[1].GetDot().ProtoReflect().SetUnknown(unknown)
+		},
 	} {
 		s := good()
 		spoil(s)

@@ -39,7 +39,7 @@ func NewEdit(s *settingsv1.State, region string, seq uint64) *Edit {
 	if e.state.Entries == nil {
 		e.state.Entries = map[string]*settingsv1.EntryState{}
 	}
-	e.state.Seen[region] = max(e.state.Seen[region], seq)
+	e.state.Seen[region] = max(s.GetSeen()[region], seq)
 	return e
 }
 

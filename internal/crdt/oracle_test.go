@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,13 +64,13 @@ func TestEntriesAreWhatTheWritesSay(t *testing.T) {
 					err = e.Raise(key, n)
 				case 2:
 					key = "c"
-					err = e.Increment(key, n, []byte(fmt.Sprint(i)), w.now)
+					err = e.Increment(key, n, []byte(strconv.Itoa(i)), w.now)
 				case 3:
-					key, done.text = "s", fmt.Sprint(n)
+					key, done.text = "s", strconv.FormatInt(n, 10)
 					err = e.Add(key, done.text)
 				case 4:
-					removals["s"] = append(removals["s"], removal{before, fmt.Sprint(n)})
-					err = e.Remove("s", fmt.Sprint(n))
+					removals["s"] = append(removals["s"], removal{before, strconv.FormatInt(n, 10)})
+					err = e.Remove("s", strconv.FormatInt(n, 10))
 				case 5:
 					gone := rapid.SampledFrom([]string{"v", "m", "c", "s"}).Draw(t, "key")
 					removals[gone] = append(removals[gone], removal{seen: before})

@@ -1,7 +1,7 @@
 package crdt_test
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -140,7 +140,7 @@ func (w *world) set(e *crdt.Edit, r *replica, key string, n int64) (*settingsv1.
 // anything is a random write.
 func (w *world) anything(t *rapid.T, r *replica) {
 	n := rapid.Int64Range(-9, 9).Draw(t, "n")
-	text := fmt.Sprint(n)
+	text := strconv.FormatInt(n, 10)
 	id := []byte(nil)
 	if k := rapid.IntRange(0, 6).Draw(t, "id"); k > 0 {
 		id = []byte{byte(k)}

@@ -42,12 +42,14 @@ type attempt struct {
 // forward sends a call to another region and its answer back.
 func (e *Edge) forward(rec *recorder, r *http.Request, target topology.Index) {
 	v := rec.visit
-	body, err := v.body, error(nil)
+	body := v.body
 	if body == nil {
-		if body, err = readBody(rec, r, v.method.Uploads); err != nil {
+		read, err := readBody(rec, r, v.method.Uploads)
+		if err != nil {
 			e.refuse(rec, r, bodyFault(r, err))
 			return
 		}
+		body = read
 	}
 	defer body.stop()
 	ctx, detached := body.context(r)

@@ -64,7 +64,7 @@ func (e *Edge) admit(rec *recorder, r *http.Request) (bool, error) {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	return e.cfg.Nearest.Admit(ctx, who.id, who.tenant, r.Header) //nolint:wrapcheck // the words are for the caller
+	return e.cfg.Nearest.Admit(ctx, who.id, who.tenant, r.Header)
 }
 
 // tentative passes an answer on unless the replica has found that it cannot give one, which it knows before the answer begins.
@@ -77,7 +77,7 @@ type tentative struct {
 // givesUp tells whether the call is to be taken home. An answer that has begun is not given twice, and a call that has written is not made
 // twice.
 func (t *tentative) givesUp() bool {
-	return t.call.NotHere && t.call.Committed == nil && t.recorder.status == 0
+	return t.call.NotHere && t.call.Committed == nil && t.status == 0
 }
 
 // WriteHeader implements http.ResponseWriter.

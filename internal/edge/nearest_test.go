@@ -166,7 +166,7 @@ func TestNothingOfAnAnswerTakenBackIsSeen(t *testing.T) {
 			request = p.request(t, singapore, "acme-eu", http.MethodPost, w.Path, w.ContentType, bytes.NewReader(body))
 		}
 		request.Header.Set("Origin", "https://app.example")
-		answer, err := w.Client(t).Do(request) //nolint:gosec // to the test's own server
+		answer, err := w.Client(t).Do(request)
 		if err != nil {
 			t.Fatalf("%s: %v", w.Name, err)
 		}
@@ -372,7 +372,7 @@ func streamsOfSummaries(t *testing.T) protoreflect.ServiceDescriptor {
 	file.Dependency = append(file.Dependency, profilev1.File_domicile_profile_v1_profile_proto.Path())
 	for _, m := range file.GetService()[0].GetMethod() {
 		proto.SetExtension(m.GetOptions(), policyv1.E_Route, policyv1.Route_ROUTE_NEAREST)
-		m.OutputType = proto.String(".domicile.profile.v1.GetUserSummaryResponse")
+		m.OutputType = new(".domicile.profile.v1.GetUserSummaryResponse")
 	}
 	made, err := protodesc.NewFile(file, protoregistry.GlobalFiles)
 	if err != nil {

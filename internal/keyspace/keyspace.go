@@ -163,7 +163,8 @@ func Parked(s *replicationv1.Stream, seq ident.Seq, part uint32) store.Key {
 	var b [12]byte
 	binary.BigEndian.PutUint64(b[:], uint64(seq))
 	binary.BigEndian.PutUint32(b[8:], part)
-	return store.Key{Partition: Lane(ident.TenantID(s.GetTenant()), ident.Lane(s.GetLane())), Sort: first + string(b[:])} //nolint:gosec // checked where it came in
+	lane := ident.Lane(s.GetLane()) //nolint:gosec // checked where it came in
+	return store.Key{Partition: Lane(ident.TenantID(s.GetTenant()), lane), Sort: first + string(b[:])}
 }
 
 // ParkedOf bounds the sort keys of what is kept of a stream.

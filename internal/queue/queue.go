@@ -2,12 +2,15 @@
 // queue and AWS are interchangeable; queuetest is the suite that every adapter passes.
 //
 // A queue is first in, first out within a message group, and nothing is promised across groups. A message that was received is in
-// flight: nobody else receives it, nor any later message of its group, until it is deleted or its visibility time-out ends; then
+// flight: nobody else receives it, nor any other message of its group, until it is deleted or its visibility time-out ends; then
 // it is received again, before the later ones. After MaxReceives receptions that did not end in a deletion it moves to the dead-letter
 // queue, with its group, and the group goes on. Delivery is at least once.
 //
 // What Send accepted is durable, as is every other effect. A message with the deduplication id of one that was accepted in the last
-// DeduplicationWindow is accepted and not delivered, whether the first is still there or not.
+// DeduplicationWindow is accepted and not delivered, whether the first is still there or not. An id names its group as well, for some
+// queues remember ids by the group and some for all together.
+//
+// List, Redrive and Drop are what operators do with a queue, and need no more of it than this.
 package queue
 
 import (
@@ -28,7 +31,7 @@ const (
 	DeduplicationWindow = 5 * time.Minute
 	// MaxWait bounds how long Receive waits.
 	MaxWait = 20 * time.Second
-	// MaxVisibility bounds a visibility time-out.
+	// MaxVisibility bounds a visibility time-out, and how long a message is in flight altogether, however often it is extended.
 	MaxVisibility = 12 * time.Hour
 )
 
@@ -36,7 +39,8 @@ const (
 type Outgoing struct {
 	Group         string
 	Deduplication string
-	Body          []byte
+	// Body is not empty.
+	Body []byte
 }
 
 // Message is a message that was received.
@@ -81,7 +85,8 @@ type Queue interface {
 	Receive(ctx context.Context, r Receive) ([]Message, error)
 	// Delete removes received messages. An error for each receipt that is ErrStale, nil for the others. To delete what is deleted succeeds.
 	Delete(ctx context.Context, receipts []string) (failed []error, err error)
-	// Extend makes the visibility time-out of messages in flight end after so long from now; zero makes them visible at once.
+	// Extend makes the visibility time-out of messages in flight end after so long from now; zero makes them visible at once. An error for
+	// each receipt that is ErrStale, or ErrInvalid where the message would be in flight for too long altogether; nil for the others.
 	Extend(ctx context.Context, receipts []string, visibility time.Duration) (failed []error, err error)
 	// Depth says how full the queue is.
 	Depth(ctx context.Context) (Depth, error)

@@ -165,7 +165,7 @@ func TestOnlyEntitiesAreCompared(t *testing.T) {
 	defer w.close()
 	w.write(false, inLane(0, 5)...)
 	for _, key := range []store.Key{keyspace.Tombstone(acme, userID(inLane(0, 1)[0])), keyspace.Counter(acme, 0)} {
-		w.spoil(copiesFeed, w.put(key, w.counter[0], nil))
+		w.spoil(copiesFeed, w.put(key, ident.Version{Epoch: 1}, nil))
 	}
 	out, err := w.source.Digest(t.Context(), dublin, &peerv1.DigestRequest{Stream: lane0(copiesFeed), From: "\x00", To: "\xff"})
 	if err != nil || len(out.GetEntities()) != 5 {

@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -106,28 +107,24 @@ func (l *Loop) pause(failures int) time.Duration {
 // Step repairs once all lanes of a home that are owed it now. When one fails, those that were not begun are left for the next time; it
 // returns the first failure.
 func (l *Loop) Step(ctx context.Context, home ident.RegionID) error {
-	var group errgroup.Group
-	group.SetLimit(l.cfg.Reconciler.cfg.Tuning.Lanes)
-	failed := make(chan struct{}, 1)
+	work := newCrew(l.cfg.Reconciler.cfg.Tuning.Lanes)
+	var silent atomic.Bool
 	for _, owed := range l.cfg.Owed() {
 		if owed.Stream.GetOrigin() != string(home) {
 			continue
 		}
-		if len(failed) > 0 || ctx.Err() != nil {
+		if silent.Load() || ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error {
+		work.do(func() error {
 			err := l.repair(ctx, owed.Stream)
 			if err != nil && !local(err) {
-				select {
-				case failed <- struct{}{}:
-				default:
-				}
+				silent.Store(true)
 			}
 			return err
 		})
 	}
-	return group.Wait() //nolint:wrapcheck // Repair says what was being done
+	return work.wait()
 }
 
 // local tells whether a failure is the lane's own, and says nothing about the home.

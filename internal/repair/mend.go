@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
@@ -60,16 +60,12 @@ func (m *mending) flush(ctx context.Context, atLeast int) error {
 	if len(m.wanted) < atLeast {
 		return nil
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(m.c.r.cfg.Tuning.Fetches)
-	for len(m.wanted) > 0 {
-		n := min(len(m.wanted), maxFetch)
-		ids := m.wanted[:n:n]
-		m.wanted = m.wanted[n:]
-		group.Go(func() error { return m.settle(ctx, ids) })
+	work := newCrew(m.c.r.cfg.Tuning.Fetches)
+	for ids := range slices.Chunk(m.wanted, maxFetch) {
+		work.do(func() error { return m.settle(ctx, ids) })
 	}
 	m.wanted = nil
-	return group.Wait() //nolint:wrapcheck // settle says what was being done
+	return work.wait()
 }
 
 // settle fetches entities and applies them, again and again while the region has passed what the home answered.

@@ -35,7 +35,8 @@ type Config struct {
 
 // Tuning bounds the work. A zero field means its default.
 type Tuning struct {
-	// Lanes is how many lanes are compared or repaired at a time, Fetches how many fetches of one lane are under way. Default 8 and 4.
+	// Lanes is how many lanes are compared or repaired at a time, Fetches how many fetches of one lane are under way. Default 8 and 4. With
+	// 1, no goroutine is started.
 	Lanes, Fetches int
 	// Rounds is how often an entity is fetched when writers are faster. Default 5.
 	Rounds int

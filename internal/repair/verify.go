@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
@@ -161,10 +159,9 @@ func (r *Reconciler) all(
 	ctx context.Context, tenant ident.TenantID, do func(context.Context, *replicationv1.Stream) (Result, error),
 ) (*operationsv1.RegionVerification, error) {
 	sum := &summary{out: &operationsv1.RegionVerification{Region: string(r.cfg.Region)}, failures: make(map[string]int)}
-	var group errgroup.Group
-	group.SetLimit(r.cfg.Tuning.Lanes)
+	work := newCrew(r.cfg.Tuning.Lanes)
 	err := r.Streams(ctx, tenant, func(s *replicationv1.Stream) error {
-		group.Go(func() error {
+		work.do(func() error {
 			if sum.givenUp(s.GetOrigin()) {
 				sum.add(s, Result{}, errSilent)
 				return nil
@@ -175,7 +172,7 @@ func (r *Reconciler) all(
 		})
 		return ctx.Err()
 	})
-	_ = group.Wait() // None fails.
+	_ = work.wait() // None fails.
 	if err == nil {
 		err = ctx.Err()
 	}

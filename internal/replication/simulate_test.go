@@ -67,6 +67,7 @@ type simulation struct {
 // step does one thing at random.
 func (s *simulation) step() {
 	ctx := context.Background()
+	s.now = s.now.Add(5 * time.Second)
 	r := s.regions[s.choose(len(s.regions))]
 	q := s.net.queue(r.id, []string{QueueEvents, QueueSealed}[s.choose(2)])
 	switch s.choose(12) {
@@ -243,20 +244,16 @@ func (s *simulation) settle() error {
 			q.dead = nil
 		}
 	}
-	s.relayAll()
+	for range 3 { // What failed is tried again.
+		s.now = s.now.Add(time.Minute)
+		s.relayAll()
+	}
 	s.deliverAll()
 	s.now = s.now.Add(time.Minute)
 	for _, r := range s.regions {
 		for feed := range r.feedsOf() {
-			if err := r.applier.Inspect(context.Background(), s.h.tenant, feed, home); err != nil {
+			if err := s.reconcile(r, feed); err != nil {
 				return err
-			}
-		}
-		for _, owed := range r.applier.Owed() {
-			if owed.Stream.GetTenant() == string(s.h.tenant) {
-				if err := s.repair(r, owed.Stream); err != nil {
-					return err
-				}
 			}
 		}
 	}
@@ -267,6 +264,42 @@ func (s *simulation) settle() error {
 		for feed, table := range r.feedsOf() {
 			if err := s.equal(r, feed, table); err != nil {
 				return fmt.Errorf("in the end, %s, %s: %w", r.id, feed, err)
+			}
+		}
+	}
+	return nil
+}
+
+// reconcile repairs the lanes that are owed a repair, and those whose last position was dropped: of that no destination can know by
+// itself, the schedule of the repairer finds it.
+func (s *simulation) reconcile(r *region, feed replicationv1.Feed) error {
+	ctx := context.Background()
+	if err := r.applier.Inspect(ctx, s.h.tenant, feed, home); err != nil {
+		return err
+	}
+	marks, err := ReadWatermarks(ctx, r.feedsOf()[feed], s.h.tenant, feed, home)
+	if err != nil {
+		return err
+	}
+	owed := make(map[uint32]bool)
+	for _, o := range r.applier.Owed() {
+		if o.Stream.GetTenant() == string(s.h.tenant) && o.Stream.GetFeed() == feed {
+			owed[o.Stream.GetLane()] = true
+		}
+	}
+	for lane := range ident.Lane(ident.Lanes) {
+		head, err := s.relay.counter(ctx, s.h.tenant, lane)
+		if err != nil {
+			return err
+		}
+		dropped := marks[lane].Watermark.Seq < head.Seq
+		if !marks[lane].Complete && !owed[uint32(lane)] {
+			return fmt.Errorf("%s, %s: lane %d is at %+v and no repair is owed", r.id, feed, lane, marks[lane])
+		}
+		if owed[uint32(lane)] || dropped {
+			stream := streamID{tenant: s.h.tenant, feed: feed, origin: home, lane: lane}
+			if err := s.repair(r, stream.message()); err != nil {
+				return err
 			}
 		}
 	}

@@ -283,7 +283,7 @@ func (w *world) startApplier(r *region) {
 func (w *world) startRelay(tuning RelayTuning) {
 	r, err := NewRelay(RelayConfig{
 		Region: home, Topology: topology.Default(), Table: w.table, Maker: w.maker, Sender: w.net, Tenants: w.dir,
-		Clock: func() time.Time { return w.now }, Jitter: func() float64 { return 0 }, Rand: rand.Reader, Tuning: tuning,
+		Clock: func() time.Time { return w.now }, Jitter: func() float64 { return 1 }, Rand: rand.Reader, Tuning: tuning,
 	})
 	if err != nil {
 		w.tb.Fatal(err)

@@ -22,9 +22,9 @@ import (
 type Outcome uint8
 
 const (
-	// Applied: the state is merged, and the watermark says so. Also when it was before.
+	// Applied says that the state is merged, and the watermark tells it; also when both were so before.
 	Applied Outcome = iota + 1
-	// Parked: the state is kept, durably, until it can be merged; Maintain does it. It is from the future by this region's clock, or has
+	// Parked says that the state is kept, durably, until it can be merged, which Maintain does. It is from the future by this region's clock, or has
 	// fields that this release does not know.
 	Parked
 )

@@ -2,7 +2,7 @@ package settings_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	gotesting "testing"
 	"time"
 
@@ -33,10 +33,10 @@ func TestRegionsConverge(t *gotesting.T) {
 			}
 			n := rapid.Int64Range(0, 3).Draw(t, "n")
 			op := rapid.SampledFrom([]*settingsv1.Operation{
-				set("v", n), raise("m", n), increment("c", n), add("s", fmt.Sprint(n)), remove("s", fmt.Sprint(n)), drop("v"), drop("c"), drop("s"),
+				set("v", n), raise(n), increment("c", n), add("s", strconv.FormatInt(n, 10)), remove(strconv.FormatInt(n, 10)), drop("v"), drop("c"), drop("s"),
 				drop("m"), set("x", n), add("x", "a"),
 			}).Draw(t, "operation")
-			_, _, err := update(w.draw(t), fmt.Sprint(i), rapid.SampledFrom([]string{"one", "two"}).Draw(t, "namespace"), op)
+			_, _, err := update(w.draw(t), strconv.Itoa(i), rapid.SampledFrom([]string{"one", "two"}).Draw(t, "namespace"), op)
 			if err != nil && !fault.Is(err, errorsv1.Reason_REASON_OUTCOME_UNKNOWN) && !fault.Is(err, errorsv1.Reason_REASON_INVALID_ARGUMENT) &&
 				!fault.Is(err, errorsv1.Reason_REASON_REGION_UNAVAILABLE) {
 				t.Fatal(err)
@@ -76,7 +76,7 @@ func TestIncrementsAreNeitherLostNorDoubled(t *gotesting.T) {
 			if w.now.Sub(calls[id].first) > 23*time.Hour {
 				continue // Nobody repeats it any more.
 			}
-			_, _, err := update(w.draw(t), fmt.Sprint(id), "one", increment("c", amount(id)), set("v", 1), increment("c", amount(id)))
+			_, _, err := update(w.draw(t), strconv.Itoa(id), "one", increment("c", amount(id)), set("v", 1), increment("c", amount(id)))
 			calls[id].ok = calls[id].ok || err == nil
 			if err != nil && !fault.Is(err, errorsv1.Reason_REASON_OUTCOME_UNKNOWN) {
 				t.Fatal(err)
@@ -118,7 +118,7 @@ func TestWrongClock(t *gotesting.T) {
 		if _, _, err := update(w.regions[0], "", "one", set("v", 1)); !fault.Is(err, errorsv1.Reason_REASON_REGION_UNAVAILABLE) {
 			t.Errorf("%s: a wrong clock stamps a register: %v", skew, err)
 		}
-		for _, ops := range [][]*settingsv1.Operation{{add("s", "a"), increment("c", 1)}, {raise("m", 3), drop("s")}} {
+		for _, ops := range [][]*settingsv1.Operation{{add("s", "a"), increment("c", 1)}, {raise(3), drop("s")}} {
 			if _, _, err := update(w.regions[0], "", "one", ops...); err != nil {
 				t.Errorf("%s: %v", skew, err)
 			}

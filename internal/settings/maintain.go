@@ -136,16 +136,11 @@ func (s *Settings) unpark(ctx context.Context, tenant ident.TenantID, r *Report)
 		if err := proto.Unmarshal(item.Value, &parked); err != nil || !ok {
 			return fmt.Errorf("decoding what waits: %w", err)
 		}
-		if crdt.Foreign(parked.GetState()) || crdt.CheckDrift(crdt.Latest(parked.GetState()), s.cfg.Clock()) != nil {
+		if !s.ready(parked.GetState()) {
 			r.Waiting++
 			return nil
 		}
-		err := crdt.Check(parked.GetState())
-		if err != nil {
-			r.Waiting++ // Of a newer release, and wrong: it stays for an operator to see, and holds up nothing else.
-			return nil  //nolint:nilerr // counted
-		}
-		err = s.retry(ctx, tenant, func() error {
+		err := s.retry(ctx, tenant, func() error {
 			return s.merge(ctx, tenant, origin, seq, parked.GetNamespace(), parked.GetState(), &item.Key)
 		})
 		if fault.Is(err, errorsv1.Reason_REASON_TOO_LARGE) || errors.Is(err, errNewer) {
@@ -157,4 +152,10 @@ func (s *Settings) unpark(ctx context.Context, tenant ident.TenantID, r *Report)
 		}
 		return err
 	})
+}
+
+// ready tells whether what waited can be merged by now. What a newer release made and this one finds to be wrong stays for an operator
+// to see, and holds up nothing else.
+func (s *Settings) ready(state *settingsv1.State) bool {
+	return !crdt.Foreign(state) && crdt.CheckDrift(crdt.Latest(state), s.cfg.Clock()) == nil && crdt.Check(state) == nil
 }

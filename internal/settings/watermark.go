@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -49,7 +50,7 @@ func (w *watermark) has(seq ident.Seq) bool {
 func (w *watermark) add(first, last ident.Seq) {
 	w.mark = proto.CloneOf(w.mark)
 	all := append(w.mark.GetAhead(), &storagev1.Interval{First: uint64(first), Last: uint64(last)})
-	slices.SortFunc(all, func(a, b *storagev1.Interval) int { return int(min(max(int64(a.GetFirst()-b.GetFirst()), -1), 1)) }) //nolint:gosec // a sign
+	slices.SortFunc(all, func(a, b *storagev1.Interval) int { return cmp.Compare(a.GetFirst(), b.GetFirst()) })
 	merged := all[:1]
 	for _, i := range all[1:] {
 		if end := merged[len(merged)-1]; i.GetFirst() <= end.GetLast()+1 {

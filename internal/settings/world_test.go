@@ -232,7 +232,7 @@ func (w *world) settle() {
 // equal fails unless all regions have a namespace in the same state, and returns what they show.
 func (w *world) equal(name string) map[string]*settingsv1.Entry {
 	w.t.Helper()
-	var all []*settingsv1.State
+	all := make([]*settingsv1.State, 0, len(w.regions))
 	for _, r := range w.regions {
 		state, err := r.kept.Tell(context.Background(), tenant, name)
 		if err != nil {
@@ -281,8 +281,8 @@ func set(key string, n int64) *settingsv1.Operation {
 	}}
 }
 
-func raise(key string, n int64) *settingsv1.Operation {
-	return &settingsv1.Operation{Key: key, Kind: &settingsv1.Operation_Raise{Raise: n}}
+func raise(n int64) *settingsv1.Operation {
+	return &settingsv1.Operation{Key: "m", Kind: &settingsv1.Operation_Raise{Raise: n}}
 }
 
 func increment(key string, n int64) *settingsv1.Operation {
@@ -293,8 +293,8 @@ func add(key, member string) *settingsv1.Operation {
 	return &settingsv1.Operation{Key: key, Kind: &settingsv1.Operation_Add{Add: member}}
 }
 
-func remove(key, member string) *settingsv1.Operation {
-	return &settingsv1.Operation{Key: key, Kind: &settingsv1.Operation_Remove{Remove: member}}
+func remove(member string) *settingsv1.Operation {
+	return &settingsv1.Operation{Key: "s", Kind: &settingsv1.Operation_Remove{Remove: member}}
 }
 
 func drop(key string) *settingsv1.Operation {

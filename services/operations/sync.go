@@ -190,7 +190,7 @@ func (s *service) ListDeadLetters(
 		}
 		out.Letters = append(out.Letters, r.response.GetListDeadLetters().GetLetters()...)
 	}
-	slices.SortStableFunc(out.Letters, func(a, b *operationsv1.DeadLetter) int {
+	slices.SortStableFunc(out.GetLetters(), func(a, b *operationsv1.DeadLetter) int {
 		return a.GetSendTime().AsTime().Compare(b.GetSendTime().AsTime())
 	})
 	return out, nil

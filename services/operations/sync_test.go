@@ -190,7 +190,7 @@ func notes[P interface {
 	GetRegion() string
 	GetUnreachable() string
 }](parts []P) []note {
-	var all []note
+	all := make([]note, 0, len(parts))
 	for _, p := range parts {
 		all = append(all, note{p.GetRegion(), p.GetUnreachable()})
 	}
@@ -222,7 +222,7 @@ func TestEveryRegionIsSpokenOf(t *testing.T) {
 			t.Parallel()
 			rs := &regions{answer: map[ident.RegionID]func(context.Context) (*peerv1.OperateResponse, error){"sa-east-1": tt.saoPaulo}}
 			client := serve(t, operations.Config{Regions: rs})
-			var want []note
+			want := make([]note, 0, len(everywhere))
 			for _, region := range everywhere {
 				want = append(want, note{Region: region})
 			}

@@ -54,7 +54,11 @@ func (q *Queue) reception(ctx context.Context, r queue.Receive) (got []queue.Mes
 		return nil, false, err
 	}
 	rec := reception{received: now, deadline: now + int64(r.Visibility)}
-	if err := errors.Join(q.readAll(ctx, all), q.draw(&rec.nonce)); err != nil {
+	all, err = q.readAll(ctx, all)
+	if len(all) == 0 {
+		return nil, false, err
+	}
+	if err := q.draw(&rec.nonce); err != nil {
 		q.settleReception(all, rec, err)
 		return nil, false, err
 	}
@@ -95,10 +99,33 @@ func (q *Queue) take(limit int) (all []taken, now int64, err error) {
 	return all, now, nil
 }
 
-// readAll reads what was taken. A message that is not there has expired by the store's clock.
-func (q *Queue) readAll(ctx context.Context, all []taken) error {
-	for i := range all {
-		t := &all[i]
+// readAll reads what was taken and returns it, without the groups that have a message which cannot be read: damage in one must not keep
+// the others. Those are let go; err says why, and counts when nothing is left.
+func (q *Queue) readAll(ctx context.Context, all []taken) (good []taken, err error) {
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].group == all[0].group {
+			n++
+		}
+		group := all[:n]
+		all = all[n:]
+		if failed := q.readGroup(ctx, group); failed != nil {
+			err = failed
+			q.settleReception(group, reception{}, failed)
+			if ctx.Err() == nil {
+				q.cfg.Logger.Error("messages cannot be read", slog.String("group", group[0].group.id), slog.Any("error", failed))
+			}
+			continue
+		}
+		good = append(good, group...)
+	}
+	return good, err
+}
+
+// readGroup reads what was taken of a group. A message that is not there has expired by the store's clock.
+func (q *Queue) readGroup(ctx context.Context, group []taken) error {
+	for i := range group {
+		t := &group[i]
 		item, err := q.cfg.Store.Get(ctx, messageKey(q.cfg.Name, t.group.id, t.number))
 		if errors.Is(err, store.ErrNotFound) {
 			t.missing = true
@@ -187,7 +214,7 @@ func (q *Queue) settleReception(all []taken, rec reception, err error) {
 	for i := range all {
 		t := &all[i]
 		switch {
-		case t.missing, t.dead && err == nil:
+		case err == nil && (t.missing || t.dead):
 			q.index.remove(t.group, t.number)
 		case err == nil:
 			rec.receives = t.receives + 1
@@ -195,9 +222,6 @@ func (q *Queue) settleReception(all []taken, rec reception, err error) {
 		}
 		t.group.taking = i+1 < len(all) && all[i+1].group == t.group
 		q.index.place(t.group, now)
-		if t.group.ready != nil && err != nil {
-			q.index.ready.MoveToFront(t.group.ready)
-		}
 	}
 	q.wake()
 }

@@ -203,6 +203,29 @@ func TestMalformedItems(t *testing.T) {
 	}
 }
 
+// A message that cannot be read holds its group, and no other.
+func TestUnreadableMessages(t *testing.T) {
+	t.Parallel()
+	table := openDB(t, pebblestore.OpenMemory, pebblestore.Config{}).Table("queues")
+	q := openQueue(t, storequeue.Config{Store: table, Name: "events"})
+	send(t, q, "a", "a1")
+	send(t, q, "b", "b1", "b2")
+	for _, it := range items(t, table, "events") {
+		if bytes.HasSuffix(it.Value, []byte("b1")) {
+			it.Value = []byte("content")
+			if err := table.Commit(t.Context(), store.Commit{Ops: []store.Op{{Kind: store.Put, Item: it}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove(t, q, receive(t, q, time.Minute, "a1"))
+	if got, err := q.Receive(t.Context(), queue.Receive{Max: 10, Visibility: time.Minute}); err == nil || strings.Contains(err.Error(), "content") {
+		t.Errorf("received %d messages, %v; want an error without content", len(got), err)
+	}
+	send(t, q, "a", "a2")
+	receive(t, q, time.Minute, "a2")
+}
+
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	table := openDB(t, pebblestore.OpenMemory, pebblestore.Config{}).Table("queues")

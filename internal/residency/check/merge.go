@@ -67,6 +67,11 @@ func wrongMerge(fd protoreflect.FieldDescriptor) string {
 	case oneof != nil && !oneof.IsSynthetic():
 		return fmt.Sprintf("has %s in a oneof, whose fields would be merged apart; put the oneof into a message with MERGE_LWW", merge)
 	}
+	return wrongType(fd, merge)
+}
+
+// wrongType returns what is wrong with a merge of a field outside maps and oneofs.
+func wrongType(fd protoreflect.FieldDescriptor, merge policyv1.Merge) string {
 	switch merge {
 	case policyv1.Merge_MERGE_LWW:
 		if fd.IsList() {
@@ -88,7 +93,7 @@ func wrongMerge(fd protoreflect.FieldDescriptor) string {
 }
 
 func isInteger(kind protoreflect.Kind) bool {
-	switch kind { //nolint:exhaustive // the others are no integers
+	switch kind {
 	case protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Sfixed32Kind, protoreflect.Uint32Kind, protoreflect.Fixed32Kind,
 		protoreflect.Int64Kind, protoreflect.Sint64Kind, protoreflect.Sfixed64Kind, protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		return true

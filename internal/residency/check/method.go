@@ -24,7 +24,8 @@ func methodPolicy(c *Contract) []Finding {
 		case p.Idempotency == policyv1.Idempotency_IDEMPOTENCY_KEYED && p.NoSideEffects:
 			refuse("is IDEMPOTENCY_KEYED, so it writes, and says NO_SIDE_EFFECTS")
 		case p.Idempotency == policyv1.Idempotency_IDEMPOTENCY_KEYED && p.Route == policyv1.Route_ROUTE_NEAREST:
-			refuse("is IDEMPOTENCY_KEYED, so it writes, and ROUTE_NEAREST; only the home region writes, or any region what is multi-primary: ROUTE_HOME or ROUTE_ANY")
+			refuse("is IDEMPOTENCY_KEYED, so it writes, and ROUTE_NEAREST; only the home region writes, " +
+				"or any region what is multi-primary: ROUTE_HOME or ROUTE_ANY")
 		}
 	}
 	return found

@@ -23,7 +23,7 @@ type walker struct{ table store.Store }
 
 // Walk implements store.Walker.
 func (w walker) Walk(ctx context.Context, fn func(store.Item) error) error {
-	return w.table.(*table).Walk(ctx, fn) //nolint:forcetypeassert,wrapcheck // DB.Table returns nothing else
+	return w.table.(*table).Walk(ctx, fn) //nolint:forcetypeassert // DB.Table returns nothing else
 }
 
 // Walk implements store.Walker. It reads in pages, so that it holds nothing open while fn works. Like Get, it does not show what a crash

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func TestWalkHoldsLittle(t *testing.T) {
 	tab := walkTable(t, db, "a")
 	const large = 300 << 10
 	for i := range 40 {
-		op := put(store.Key{Partition: fmt.Sprint(i), Sort: "s"}, time.Time{})
+		op := put(store.Key{Partition: strconv.Itoa(i), Sort: "s"}, time.Time{})
 		op.Item.Value = make([]byte, large)
 		if err := tab.Commit(t.Context(), store.Commit{Ops: []store.Op{op}}); err != nil {
 			t.Fatal(err)
