@@ -1,4 +1,5 @@
-package client_test //nolint:bodyclose // answers are made in memory, and roundTrip closes them
+//nolint:bodyclose // answers are made in memory, and roundTrip closes them
+package client_test
 
 import (
 	"bytes"
@@ -420,6 +421,7 @@ func TestHomes(t *testing.T) {
 		"without TLS to a name below":     {[]string{"http://api.example.com"}, "http://eu.api.example.com", "true", false},
 		"without TLS, the same host":      {[]string{"http://api.example.com"}, "http://api.example.com:8081", "true", true},
 		"from no TLS to TLS":              {[]string{"http://api.example.com"}, "https://api.example.com", "true", false},
+		"from TLS to none, listed":        {[]string{endpoint, "http://api.example.com"}, "http://api.example.com", "true", false},
 		"below an address":                {[]string{"https://10.0.0.1"}, "https://x.10.0.0.1", "true", false},
 	} {
 		t.Run(name, func(t *testing.T) {

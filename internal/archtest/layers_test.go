@@ -22,7 +22,7 @@ var layers = []layer{
 	}, "the words and promises that everything else is written in; they know nobody"},
 	{"domain", []string{
 		"entity", "internal/topology", "internal/directory", "internal/routing", "internal/residency/...", "internal/replication", "internal/repair",
-		"internal/consistency", "internal/idempotency", "internal/keyspace", "internal/crdt", "internal/settings", "internal/repair", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
+		"internal/consistency", "internal/idempotency", "internal/keyspace", "internal/crdt", "internal/settings", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
 		"internal/failover", "internal/audit", "internal/credential", "internal/routeheader",
 		"internal/store/storetest", "internal/queue/queuetest", "internal/seal/sealtest",
 	}, "what Domicile decides, testable without a network, a protocol or an engine"},
@@ -37,7 +37,7 @@ var layers = []layer{
 
 // adapters stand between a port and an engine.
 var adapters = []string{
-	"internal/store/pebblestore", "internal/store/dynamostore", "internal/store/globaltable", "internal/queue/pebblequeue",
+	"internal/store/pebblestore", "internal/store/dynamostore", "internal/store/globaltable", "internal/queue/storequeue",
 	"internal/queue/sqsqueue", "internal/seal/local", "internal/seal/kms",
 }
 
@@ -117,7 +117,7 @@ type knowledge struct {
 var knowledges = []knowledge{
 	{
 		[]string{"github.com/cockroachdb/"},
-		[]string{"internal/store/pebblestore", "internal/queue/pebblequeue", "test/..."},
+		[]string{"internal/store/pebblestore", "test/..."},
 		"the engine is behind the ports, so that AWS can take its place; benchmarks in test/ compare with it raw",
 	},
 	{

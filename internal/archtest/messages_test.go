@@ -222,6 +222,9 @@ func takesAnything(s *types.Signature) bool {
 	if !ok {
 		return false
 	}
+	if _, generic := last.Elem().(*types.TypeParam); generic {
+		return false // It takes what its caller says, e.g. slices.Insert.
+	}
 	element, ok := last.Elem().Underlying().(*types.Interface)
 	return ok && element.Empty()
 }

@@ -267,6 +267,18 @@ func TestControlLosesItsWrappingKey(t *testing.T) {
 	}
 }
 
+// TestControlCannotOpen writes no key that the control region could not open again: it would write another at each look.
+func TestControlCannotOpen(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, regions()...)
+	published := p.public[control]
+	p.publish(t, control)
+	p.public[control] = published
+	if n, err := p.keeper.EnsureKey(t.Context()); n != 0 || err == nil {
+		t.Errorf("%d records, %v", n, err)
+	}
+}
+
 // TestCopiesAreBound refuses a copy that was moved to another key or region.
 func TestCopiesAreBound(t *testing.T) {
 	t.Parallel()

@@ -93,3 +93,19 @@ func TestTokenKeysAndClassTables(t *testing.T) {
 		t.Errorf("wrapping key %q %v", key, ok)
 	}
 }
+
+// TestLateTokenKeys keeps the newest record of a key, in whatever order they come.
+func TestLateTokenKeys(t *testing.T) {
+	t.Parallel()
+	x := newIndex()
+	newest := tokenKeyRecord(5, 1, "newest")
+	x.Apply([]*directoryv1.Record{newest, tokenKeyRecord(4, 1, "older"), tokenKeyRecord(3, 2, "other")})
+	before := x.TokenKeys()
+	x.Apply([]*directoryv1.Record{tokenKeyRecord(2, 1, "oldest"), newest})
+	if diff := cmp.Diff([]*directoryv1.TokenKey{tokenKeyRecord(3, 2, "other").GetTokenKey(), newest.GetTokenKey()}, x.TokenKeys(), protocmp.Transform()); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if &before[0] != &x.TokenKeys()[0] {
+		t.Error("the slice changed though no key did")
+	}
+}

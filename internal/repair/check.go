@@ -14,7 +14,7 @@ const maxRanges = 256
 
 func nonsense(what string) error { return fmt.Errorf("%w: %s", ErrNonsense, what) }
 
-// checkDigest holds the answer to a question about the ids from from to to against what a home can answer.
+// checkDigest holds the answer to a question about a range of ids against what a home can answer.
 func checkDigest(lane ident.Lane, in *peerv1.DigestRequest, out *peerv1.DigestResponse) error {
 	if len(out.GetRanges()) > 0 {
 		if len(out.GetEntities()) > 0 || out.GetMore() {

@@ -49,7 +49,7 @@ func (r *Reconciler) newComparison(s *replicationv1.Stream) (*comparison, error)
 		return nil, ErrNotHome
 	}
 	return &comparison{
-		r: r, stream: s, tenant: ident.TenantID(s.GetTenant()), lane: ident.Lane(s.GetLane()),
+		r: r, stream: s, tenant: ident.TenantID(s.GetTenant()), lane: ident.Lane(s.GetLane()), //nolint:gosec // checked above
 		table: r.table(s.GetFeed()), home: r.cfg.Home(origin), epoch: tenant.Epoch,
 	}, nil
 }

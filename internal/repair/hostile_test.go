@@ -89,8 +89,8 @@ func TestNonsenseIsRefused(t *testing.T) {
 		{"an answer for more than was asked", states(func(out *peerv1.FetchResponse) { out.Answered = 101 }), ErrNonsense},
 		{"a state of another entity", states(func(out *peerv1.FetchResponse) { out.States[0].Id = userID(ids[2] + 100_000) }), ErrNonsense},
 		{"a state of another lane", states(func(out *peerv1.FetchResponse) { out.States[0].Id = foreign }), ErrNonsense},
-		{"states out of order", states(func(out *peerv1.FetchResponse) { out.States[0], out.States[1] = out.States[1], out.States[0] }), ErrNonsense},
-		{"a state twice", states(func(out *peerv1.FetchResponse) { out.States = append(out.States, out.States[0]) }), ErrNonsense},
+		{"states out of order", states(func(out *peerv1.FetchResponse) { out.States[0], out.States[1] = out.GetStates()[1], out.GetStates()[0] }), ErrNonsense},
+		{"a state twice", states(func(out *peerv1.FetchResponse) { out.States = append(out.GetStates(), out.GetStates()[0]) }), ErrNonsense},
 		{"a state beyond what was answered", states(func(out *peerv1.FetchResponse) { out.Answered = 1 }), ErrNonsense},
 		{"a state without a version", states(func(out *peerv1.FetchResponse) { out.States[0].Epoch = 0 }), ErrNonsense},
 		{"a state of another type", states(func(out *peerv1.FetchResponse) { out.States[0].Entity = "acme.v1.Rocket" }), nil},
@@ -106,21 +106,21 @@ func TestNonsenseIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.write(false, inLane(0, 102)[100:]...)
-			before, mark := w.entities(w.replica, 0), w.watermark(projections, 0).Watermark
+			before, mark := w.entities(w.replica), w.watermark(projections).Watermark
 			w.garble = tt.garble
 			_, err := w.rec.Repair(t.Context(), lane0(projections))
 			if tt.want != nil && !errors.Is(err, tt.want) {
 				t.Errorf("the repair said %v", err)
 			}
 			if tt.want != nil {
-				if diff := cmp.Diff(before, w.entities(w.replica, 0)); diff != "" {
+				if diff := cmp.Diff(before, w.entities(w.replica)); diff != "" {
 					t.Errorf("the copy was changed:\n%s", diff)
 				}
-				if now := w.watermark(projections, 0).Watermark; now != mark {
+				if now := w.watermark(projections).Watermark; now != mark {
 					t.Errorf("the watermark went from %v to %v", mark, now)
 				}
 			}
-			if len(w.entities(w.replica, 0)) < 100 {
+			if len(w.entities(w.replica)) < 100 {
 				t.Error("entities were lost")
 			}
 			w.garble = nil
@@ -137,10 +137,10 @@ func TestRangesWithoutEnd(t *testing.T) {
 	w := newWorld(t, saoPaulo)
 	defer w.close()
 	w.write(false, inLane(0, 1)...)
-	w.open(projections, 0)
-	w.deliver(projections, 0, 1)
+	w.open(projections)
+	w.deliver(projections, 1)
 	digest := make([]byte, digestBytes)
-	w.rec.cfg.Home = func(id ident.RegionID) Home { return endless{wire{w}, digest} }
+	w.rec.cfg.Home = func(ident.RegionID) Home { return endless{wire{w}, digest} }
 	if _, err := w.rec.Compare(t.Context(), lane0(projections)); !errors.Is(err, ErrNonsense) {
 		t.Fatalf("said %v", err)
 	}
@@ -148,6 +148,7 @@ func TestRangesWithoutEnd(t *testing.T) {
 
 type endless struct {
 	wire
+
 	digest []byte
 }
 

@@ -25,8 +25,8 @@ func TestVerifyAllAndRepairAll(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dublin)
 	defer w.close()
-	var users []int
-	for n := range 400 {
+	users := make([]int, 0, 400)
+	for n := range cap(users) {
 		users = append(users, n)
 	}
 	w.write(false, users...)
@@ -142,7 +142,7 @@ func TestLoop(t *testing.T) {
 			Owed: func() []replication.Owed {
 				mu.Lock()
 				defer mu.Unlock()
-				if w.watermark(projections, 0).Complete {
+				if w.watermark(projections).Complete {
 					return nil
 				}
 				return owed

@@ -19,6 +19,7 @@ import (
 // meddler writes at home, and lets the stream bring and lose events, between any two steps of a repair.
 type meddler struct {
 	*world
+
 	t     *rapid.T
 	feed  replicationv1.Feed
 	users []int
@@ -38,7 +39,7 @@ func (m *meddler) step(cut bool) error {
 		default:
 			if last := m.counter[0].Seq; last > 0 {
 				// Any position, also one long past, and also before others: what the queues may do.
-				m.deliver(m.feed, 0, ident.Seq(rapid.Uint64Range(1, uint64(last)).Draw(m.t, "position")))
+				m.deliver(m.feed, ident.Seq(rapid.Uint64Range(1, uint64(last)).Draw(m.t, "position")))
 			}
 		}
 		m.check()
@@ -66,7 +67,7 @@ func (m *meddler) change() {
 func (m *meddler) check() {
 	m.tb.Helper()
 	ctx := context.Background()
-	mark := m.watermark(m.feed, 0)
+	mark := m.watermark(m.feed)
 	for _, n := range m.users {
 		key := keyspace.Entity(acme, userID(n))
 		home, homeErr := m.table.Get(ctx, key)
@@ -117,7 +118,7 @@ func TestWritersGoOn(t *testing.T) {
 			m.change()
 		}
 		if rapid.Bool().Draw(t, "opened") {
-			w.open(feed, 0)
+			w.open(feed)
 		}
 		w.between = func() error { return m.step(true) }
 		for range rapid.IntRange(1, 4).Draw(t, "repairs") {
@@ -131,10 +132,10 @@ func TestWritersGoOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.check()
-		if diff := cmp.Diff(w.entities(w.table, 0), w.entities(w.copied(feed), 0)); diff != "" {
+		if diff := cmp.Diff(w.entities(w.table), w.entities(w.copied(feed))); diff != "" {
 			t.Fatalf("at rest the copy is not what the home has (-home +copy):\n%s", diff)
 		}
-		if l := w.watermark(feed, 0); w.counter[0].Seq > 0 && (!l.Complete || l.Watermark != w.counter[0]) {
+		if l := w.watermark(feed); w.counter[0].Seq > 0 && (!l.Complete || l.Watermark != w.counter[0]) {
 			t.Fatalf("at rest the watermark is %+v, the home at %v", l, w.counter[0])
 		}
 	})
@@ -148,11 +149,11 @@ func TestVerifyDoesNotCryWolf(t *testing.T) {
 		defer w.close()
 		w.reconcile(w.applier, Tuning{})
 		m := &meddler{world: w, t: t, feed: projections, users: inLane(0, 80), alive: make(map[int]bool), shown: make(map[string]ident.Version)}
-		w.open(projections, 0)
+		w.open(projections)
 		sent := ident.Seq(0)
 		bring := func(until ident.Seq) {
 			for ; sent < until; sent++ {
-				w.deliver(projections, 0, sent+1)
+				w.deliver(projections, sent+1)
 			}
 		}
 		for range 100 {
@@ -185,17 +186,17 @@ func TestVerifyReportsWhatStays(t *testing.T) {
 	w := newWorld(t, dublin)
 	defer w.close()
 	users := inLane(0, 200)
-	w.open(projections, 0)
+	w.open(projections)
 	w.write(false, users...)
 	for seq := ident.Seq(1); seq <= 199; seq++ {
-		w.deliver(projections, 0, seq)
+		w.deliver(projections, seq)
 	}
 	w.spoil(projections, store.Op{Kind: store.Delete, Item: store.Item{Key: keyspace.Entity(acme, userID(users[20]))}})
 	waited := 0
 	w.reconcile(w.applier, Tuning{})
 	w.rec.cfg.Watch = func(ident.TenantID) (<-chan struct{}, func()) {
 		if waited++; waited == 2 {
-			w.deliver(projections, 0, 200)
+			w.deliver(projections, 200)
 		}
 		moved := make(chan struct{})
 		close(moved)
@@ -214,17 +215,17 @@ func TestPassedWhileFetching(t *testing.T) {
 	for _, times := range []int{1, 2, 100} {
 		w := newWorld(t, dublin)
 		users := inLane(0, 50)
-		w.open(projections, 0)
+		w.open(projections)
 		w.write(false, users...)
 		for seq := ident.Seq(1); seq <= 50; seq++ {
-			w.deliver(projections, 0, seq)
+			w.deliver(projections, seq)
 		}
 		w.spoil(projections, store.Op{Kind: store.Delete, Item: store.Item{Key: keyspace.Entity(acme, userID(users[20]))}})
 		w.garble = func(m proto.Message) {
 			if _, fetched := m.(*peerv1.FetchResponse); fetched && times > 0 {
 				times--
 				w.write(false, users[3])
-				w.deliver(projections, 0, w.counter[0].Seq)
+				w.deliver(projections, w.counter[0].Seq)
 			}
 		}
 		unfinished := times > 3

@@ -33,7 +33,7 @@ func found(r Result) map[string]Kind {
 // equal fails unless the region's copy of lane 0 is what the home has.
 func (w *world) equal(feed replicationv1.Feed) {
 	w.tb.Helper()
-	if diff := cmp.Diff(w.entities(w.table, 0), w.entities(w.copied(feed), 0)); diff != "" {
+	if diff := cmp.Diff(w.entities(w.table), w.entities(w.copied(feed))); diff != "" {
 		w.tb.Fatalf("the copy is not what the home has (-home +copy):\n%s", diff)
 	}
 	result, err := w.rec.Compare(context.Background(), lane0(feed))
@@ -60,7 +60,7 @@ func TestEachKindIsFoundAndRepaired(t *testing.T) {
 			old, err := w.copied(feed).Get(t.Context(), keyspace.Entity(acme, userID(users[100])))
 			must(t, err)
 			w.write(false, users[100])
-			w.deliver(feed, 0, w.counter[0].Seq)
+			w.deliver(feed, w.counter[0].Seq)
 			w.spoil(feed, store.Op{Kind: store.Put, Item: old})
 			w.spoil(feed, store.Op{Kind: store.Delete, Item: store.Item{Key: keyspace.Entity(acme, userID(users[1500]))}})
 			gone := old
@@ -81,7 +81,7 @@ func TestEachKindIsFoundAndRepaired(t *testing.T) {
 				t.Fatalf("repaired %d, %v", result.Repaired, err)
 			}
 			w.equal(feed)
-			if l := w.watermark(feed, 0); l.Watermark != w.counter[0] || !l.Complete {
+			if l := w.watermark(feed); l.Watermark != w.counter[0] || !l.Complete {
 				t.Fatalf("the watermark is %+v, the home is at %v", l, w.counter[0])
 			}
 		})
@@ -96,7 +96,7 @@ func TestEmptyLaneIsCompleted(t *testing.T) {
 	if _, err := w.rec.Repair(t.Context(), lane0(projections)); err != nil {
 		t.Fatal(err)
 	}
-	if l := w.watermark(projections, 0); !l.Complete || l.Watermark != (ident.Version{Epoch: 1}) {
+	if l := w.watermark(projections); !l.Complete || l.Watermark != (ident.Version{Epoch: 1}) {
 		t.Fatalf("the watermark is %+v", l)
 	}
 }
@@ -156,6 +156,7 @@ func TestScopeCounts(t *testing.T) {
 // regrant is a Target that replaces what is here in the same version.
 type regrant struct {
 	Target
+
 	w *world
 }
 
@@ -184,7 +185,7 @@ func TestNewOwnershipReplacesWhatWasLost(t *testing.T) {
 	w.write(false, inLane(0, 51)[50]) // made
 	w.write(true, users[4])           // and deleted, all of it known here
 	for seq := base.Seq + 1; seq <= w.counter[0].Seq; seq++ {
-		w.deliver(projections, 0, seq)
+		w.deliver(projections, seq)
 	}
 	deleted := before // and lost by the new home.
 	deleted.Key = keyspace.Entity(acme, userID(users[4]))
@@ -199,10 +200,10 @@ func TestNewOwnershipReplacesWhatWasLost(t *testing.T) {
 	if _, err := w.rec.Repair(t.Context(), lane0(projections)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(w.entities(w.table, 0), w.entities(w.replica, 0)); diff != "" {
+	if diff := cmp.Diff(w.entities(w.table), w.entities(w.replica)); diff != "" {
 		t.Fatalf("-home +copy:\n%s", diff)
 	}
-	if l := w.watermark(projections, 0); l.Watermark != w.counter[0] || !l.Complete {
+	if l := w.watermark(projections); l.Watermark != w.counter[0] || !l.Complete {
 		t.Fatalf("the watermark is %+v", l)
 	}
 }
@@ -211,15 +212,15 @@ func TestNewOwnershipReplacesWhatWasLost(t *testing.T) {
 func TestInterruptedAnywhere(t *testing.T) {
 	t.Parallel()
 	interrupted := errors.New("interrupted")
-	for after := range 40 {
+	for after := range 25 {
 		w := newWorld(t, dublin)
-		users := inLane(0, 700)
-		w.write(false, users[:350]...)
+		users := inLane(0, 300)
+		w.write(false, users[:150]...)
 		if _, err := w.rec.Repair(t.Context(), lane0(copiesFeed)); err != nil {
 			t.Fatal(err)
 		}
-		w.write(false, users[200:]...)
-		w.write(true, users[:100]...)
+		w.write(false, users[100:]...)
+		w.write(true, users[:50]...)
 		left := after
 		w.between = func() error {
 			if left--; left < 0 {
@@ -228,7 +229,7 @@ func TestInterruptedAnywhere(t *testing.T) {
 			return nil
 		}
 		_, err := w.rec.Repair(t.Context(), lane0(copiesFeed))
-		mark := w.watermark(copiesFeed, 0).Watermark
+		mark := w.watermark(copiesFeed).Watermark
 		if err != nil && (!errors.Is(err, interrupted) || mark.Seq >= w.counter[0].Seq) {
 			t.Fatalf("after %d: %v, watermark %v", after, err, mark)
 		}
@@ -315,7 +316,7 @@ func TestFetchIsBounded(t *testing.T) {
 	defer w.close()
 	users := inLane(0, 20)
 	w.write(false, users...)
-	var ids []string
+	ids := make([]string, 0, len(users))
 	for _, n := range users {
 		key := keyspace.Entity(acme, userID(n))
 		item, err := w.table.Get(t.Context(), key)
@@ -336,11 +337,11 @@ func TestFetchIsBounded(t *testing.T) {
 // fill writes users to a lane of both the home and the replica, without the outbox.
 func (w *world) fill(n int, lane ident.Lane) {
 	w.tb.Helper()
-	var here, there []store.Op
+	here, there := make([]store.Op, 0, store.MaxOps), make([]store.Op, 0, store.MaxOps)
 	flush := func() {
 		must(w.tb, w.table.Commit(context.Background(), store.Commit{Ops: here}))
 		must(w.tb, w.replica.Commit(context.Background(), store.Commit{Ops: there}))
-		here, there = nil, nil
+		here, there = here[:0], there[:0]
 	}
 	for _, u := range inLane(lane, n) {
 		w.counter[lane] = ident.Version{Epoch: 1, Seq: w.counter[lane].Seq + 1}

@@ -111,7 +111,7 @@ func (s *Source) admit(ctx context.Context, caller ident.RegionID, stream *repli
 	if stream.GetLane() >= ident.Lanes {
 		return nil, fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "there is no such lane")
 	}
-	r := &request{stream: stream, tenant: ident.TenantID(stream.GetTenant()), lane: ident.Lane(stream.GetLane())}
+	r := &request{stream: stream, tenant: ident.TenantID(stream.GetTenant()), lane: ident.Lane(stream.GetLane())} //nolint:gosec // checked above
 	tenant, known := s.cfg.Directory.Tenant(r.tenant)
 	region, in := s.cfg.Topology.Index(caller)
 	switch {

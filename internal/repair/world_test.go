@@ -8,10 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
@@ -228,14 +228,13 @@ func (w *world) put(key store.Key, at ident.Version, value proto.Message) store.
 	}}
 }
 
-// deliver brings the event of a position of a lane to the region, as it is told now.
-func (w *world) deliver(feed replicationv1.Feed, lane ident.Lane, seq ident.Seq) {
+// deliver brings the event of a position of lane 0 to the region, as it is told now.
+func (w *world) deliver(feed replicationv1.Feed, seq ident.Seq) {
 	w.tb.Helper()
 	ctx := context.Background()
-	item, err := w.table.Get(ctx, keyspace.Outbox(acme, lane, seq))
+	item, err := w.table.Get(ctx, keyspace.Outbox(acme, 0, seq))
 	must(w.tb, err)
 	s := lane0(feed)
-	s.Lane = uint32(lane)
 	region, _ := w.top.Index(w.region)
 	events, err := w.maker.Events(ctx, s, replication.GrantOf(w.top, w.dir.tenant, region), item)
 	must(w.tb, err)
@@ -244,11 +243,9 @@ func (w *world) deliver(feed replicationv1.Feed, lane ident.Lane, seq ident.Seq)
 	}
 }
 
-// open tells the region that a lane begins.
-func (w *world) open(feed replicationv1.Feed, lane ident.Lane) {
-	s := lane0(feed)
-	s.Lane = uint32(lane)
-	w.take(&replicationv1.Event{Stream: s, Epoch: 1, What: &replicationv1.Event_Open{Open: &replicationv1.Open{}}})
+// open tells the region that lane 0 begins.
+func (w *world) open(feed replicationv1.Feed) {
+	w.take(&replicationv1.Event{Stream: lane0(feed), Epoch: 1, What: &replicationv1.Event_Open{Open: &replicationv1.Open{}}})
 }
 
 func (w *world) take(e *replicationv1.Event) {
@@ -276,13 +273,13 @@ func (w *world) spoil(feed replicationv1.Feed, op store.Op) {
 	must(w.tb, w.copied(feed).Commit(context.Background(), store.Commit{Ops: []store.Op{op}}))
 }
 
-// entities returns what a table has of a lane: version and handle by id.
-func (w *world) entities(table store.Store, lane ident.Lane) map[string]string {
+// entities returns what a table has of lane 0: version and handle by id.
+func (w *world) entities(table store.Store) map[string]string {
 	w.tb.Helper()
 	all := make(map[string]string)
 	from, to := keyspace.Entities("", "")
 	for more := true; more; {
-		page, err := table.Query(context.Background(), store.Query{Partition: keyspace.Lane(acme, lane), From: from, To: to})
+		page, err := table.Query(context.Background(), store.Query{Partition: keyspace.Lane(acme, 0), From: from, To: to})
 		must(w.tb, err)
 		for _, item := range page.Items {
 			var clearPart []byte
@@ -305,10 +302,10 @@ func (w *world) entities(table store.Store, lane ident.Lane) map[string]string {
 	return all
 }
 
-// watermark is how far the region is.
-func (w *world) watermark(feed replicationv1.Feed, lane ident.Lane) replication.Lane {
+// watermark is how far the region is in lane 0.
+func (w *world) watermark(feed replicationv1.Feed) replication.Lane {
 	w.tb.Helper()
-	l, err := replication.ReadLane(context.Background(), w.copied(feed), acme, feed, frankfurt, lane)
+	l, err := replication.ReadLane(context.Background(), w.copied(feed), acme, feed, frankfurt, 0)
 	must(w.tb, err)
 	return l
 }

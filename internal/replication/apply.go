@@ -68,7 +68,6 @@ type Applier struct {
 	mu      sync.Mutex
 	sources map[ident.RegionID]*source
 	lanes   map[streamID]*laneState
-	reports uint64
 }
 
 // NewApplier returns the applier of a region.

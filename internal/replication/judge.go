@@ -40,29 +40,35 @@ var errMalformed = errors.New("replication: an event that makes no sense")
 func (a *Applier) wellFormed(e *replicationv1.Event) bool {
 	s := e.GetStream()
 	origin, known := a.cfg.Topology.Index(ident.RegionID(s.GetOrigin()))
-	if s.GetTenant() == "" || s.GetLane() >= ident.Lanes || !known || origin == a.self || e.GetEpoch() == 0 ||
-		e.GetParts() > maxParts || e.GetPart() >= max(e.GetParts(), 1) {
+	if !addressable(s) || !known || origin == a.self || e.GetEpoch() == 0 || e.GetParts() > maxParts || e.GetPart() >= max(e.GetParts(), 1) {
 		return false
 	}
-	var id, entity string
-	switch what := e.GetWhat().(type) {
-	case *replicationv1.Event_Open:
+	if e.GetOpen() != nil {
 		return true
+	}
+	return e.GetSeq() > 0 && speaks(e)
+}
+
+// speaks tells whether what an event says of its position is whole.
+func speaks(e *replicationv1.Event) bool {
+	switch what := e.GetWhat().(type) {
 	case *replicationv1.Event_Nothing:
-		return e.GetSeq() > 0
+		return true
 	case *replicationv1.Event_Idempotency:
-		return e.GetSeq() > 0 && len(what.Idempotency.GetKeyHash()) == 32
+		return len(what.Idempotency.GetKeyHash()) == 32
 	case *replicationv1.Event_State:
-		if what.State.GetEpoch() == 0 || what.State.GetSeq() == 0 {
-			return false
-		}
-		entity, id = what.State.GetEntity(), what.State.GetId()
+		state := what.State
+		return state.GetEpoch() > 0 && state.GetSeq() > 0 && names(e.GetStream(), state.GetEntity(), state.GetId())
 	case *replicationv1.Event_Tombstone:
-		entity, id = what.Tombstone.GetEntity(), what.Tombstone.GetId()
+		return names(e.GetStream(), what.Tombstone.GetEntity(), what.Tombstone.GetId())
 	default:
 		return false
 	}
-	return e.GetSeq() > 0 && entity != "" && id != "" && keyspace.LaneOf(id) == ident.Lane(s.GetLane()) //nolint:gosec // checked above
+}
+
+// names tells whether an entity is one of the stream's lane.
+func names(s *replicationv1.Stream, entity, id string) bool {
+	return entity != "" && id != "" && uint32(keyspace.LaneOf(id)) == s.GetLane()
 }
 
 // judge says what becomes of an event.
@@ -120,6 +126,12 @@ func (a *Applier) judgeContent(e *replicationv1.Event, tenant routing.Tenant) ju
 	case feed == replicationv1.Feed_FEED_PROJECTIONS:
 		return a.judgeProjection(state, grant, inside)
 	}
+	return a.judgeCopy(state)
+}
+
+// judgeCopy holds a whole entity against the table that it was made under. This release's own classes do not matter: a lawful copy
+// may hold them all.
+func (a *Applier) judgeCopy(state *replicationv1.State) judgement {
 	named, ok := a.cfg.Directory.Classes(state.GetTable())
 	switch {
 	case !ok:
@@ -129,10 +141,11 @@ func (a *Applier) judgeContent(e *replicationv1.Event, tenant routing.Tenant) ju
 	case named.CheckClear(state.GetEntity(), state.GetClear()) != nil:
 		return unlawful
 	default:
-		return take // PII may lie here, sealed or not: this release's own classes do not matter to a lawful copy.
+		return take
 	}
 }
 
+// judgeProjection holds a projection against the grant, the law, the table that it was made under and this release's own.
 func (a *Applier) judgeProjection(state *replicationv1.State, grant Grant, inside bool) judgement {
 	scope := state.GetScope()
 	if scope != policyv1.Scope_SCOPE_GLOBAL && scope != policyv1.Scope_SCOPE_JURISDICTION {

@@ -168,7 +168,7 @@ func (a *Applier) Status() []Source {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	all := make([]Source, 0, len(a.sources))
-	for i := range topology.Index(a.cfg.Topology.Len()) {
+	for i := range topology.Index(a.cfg.Topology.Len()) { //nolint:gosec // at most MaxRegions
 		id := a.cfg.Topology.ID(i)
 		if s, ok := a.sources[id]; ok {
 			all = append(all, Source{

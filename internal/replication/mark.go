@@ -22,9 +22,10 @@ const maxParts = 64
 // mark is a stream's watermark in a destination: its version is the end of the gapless prefix. The zero mark is that of a stream
 // of which nothing is known. Every number in it is of the version's epoch.
 type mark struct {
+	storagev1.Watermark
+
 	exists  bool
 	version ident.Version
-	storagev1.Watermark
 }
 
 // readMark reads the watermark under a key.
@@ -54,6 +55,9 @@ func (m *mark) enter(p ident.Version) {
 	case !m.exists:
 		m.exists, m.version = true, ident.Version{Epoch: p.Epoch}
 		m.owe(ident.Version{Epoch: p.Epoch})
+		if p.Epoch > 1 { // Another origin's words, under an earlier ownership, may be here.
+			m.owe(ident.Version{Epoch: p.Epoch, Seq: max(p.Seq, 1)})
+		}
 	case p.Epoch > m.version.Epoch:
 		m.version = ident.Version{Epoch: p.Epoch}
 		m.Ahead, m.Partial, m.Highest = nil, nil, 0

@@ -64,7 +64,7 @@ func (w *Watermarks) Complete(epoch ident.Epoch) bool {
 func (w *Watermarks) Seen() ident.Positions {
 	var p ident.Positions
 	for i, lane := range w {
-		p.Raise(ident.Lane(i), ident.Version{Epoch: lane.Watermark.Epoch, Seq: lane.Highest}) //nolint:gosec // below Lanes
+		p.Raise(ident.Lane(i), ident.Version{Epoch: lane.Watermark.Epoch, Seq: lane.Highest})
 	}
 	return p
 }

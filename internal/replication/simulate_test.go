@@ -60,6 +60,7 @@ func (h *history) exactly(id string, v ident.Version) *profilev1.User {
 // simulation is a run of relay and apply through everything that queues and crashes can do.
 type simulation struct {
 	*world
+
 	h      *history
 	choose func(n int) int
 }
@@ -262,7 +263,7 @@ func (s *simulation) settle() error {
 	}
 	for _, r := range s.regions {
 		for feed, table := range r.feedsOf() {
-			if err := s.equal(r, feed, table); err != nil {
+			if err := s.equal(feed, table); err != nil {
 				return fmt.Errorf("in the end, %s, %s: %w", r.id, feed, err)
 			}
 		}
@@ -339,7 +340,7 @@ func (s *simulation) repair(r *region, stream *replicationv1.Stream) error {
 	return r.applier.Complete(ctx, stream, q)
 }
 
-func (s *simulation) equal(r *region, feed replicationv1.Feed, table store.Store) error {
+func (s *simulation) equal(feed replicationv1.Feed, table store.Store) error {
 	held := items(s.tb, table, s.h.tenant)
 	for id, states := range s.h.states {
 		last := states[len(states)-1]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -165,7 +166,7 @@ func (n *network) Send(_ context.Context, to ident.RegionID, name string, messag
 		}
 		q.seen[m.Deduplication] = true
 		n.n++
-		made := queue.Message{ID: fmt.Sprint(n.n), Group: m.Group, Body: m.Body, Receipt: fmt.Sprint(n.n)}
+		made := queue.Message{ID: strconv.Itoa(n.n), Group: m.Group, Body: m.Body, Receipt: strconv.Itoa(n.n)}
 		q.messages = append(q.messages, made)
 		q.sent = append(q.sent, made)
 	}

@@ -54,11 +54,11 @@ func TestCatalogProjects(t *testing.T) {
 			if !ok {
 				return
 			}
-			var clear, regional profilev1.UserRecord
-			if err := errors.Join(proto.Unmarshal(p.Clear, &clear), proto.Unmarshal(p.Regional, &regional)); err != nil {
+			var open, regional profilev1.UserRecord
+			if err := errors.Join(proto.Unmarshal(p.Clear, &open), proto.Unmarshal(p.Regional, &regional)); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(&profilev1.UserRecord{Id: "usr_1", Handle: "ada"}, &clear, protocmp.Transform()); diff != "" {
+			if diff := cmp.Diff(&profilev1.UserRecord{Id: "usr_1", Handle: "ada"}, &open, protocmp.Transform()); diff != "" {
 				t.Errorf("clear (-want +got):\n%s", diff)
 			}
 			if test.regional != nil {

@@ -145,27 +145,27 @@ func (c *Classes) Has(message string) bool {
 // CheckClear walks a serialized message, without a need for its Go type, and fails with ErrNotGlobal unless the table knows each
 // of its fields, at every depth, as GLOBAL. It fails with ErrNoSuchMessage when the table does not have the type. The errors
 // name fields by number and never show what they hold.
-func (c *Classes) CheckClear(message string, clear []byte) error {
+func (c *Classes) CheckClear(message string, serialized []byte) error {
 	fields, ok := c.messages[message]
 	if !ok {
 		return ErrNoSuchMessage
 	}
-	_, err := walkFields(nil, clear, fields, strict, 0)
+	_, err := walkFields(nil, serialized, fields, strict, 0)
 	return err
 }
 
 // Keep returns the fields of a serialized message that the table knows, at every depth, without those that it does not, and
-// whether there were any of those. A field that is known and not GLOBAL fails with ErrNotGlobal. It returns clear itself when
+// whether there were any of those. A field that is known and not GLOBAL fails with ErrNotGlobal. It returns the same slice when
 // nothing was dropped.
-func (c *Classes) Keep(message string, clear []byte) (kept []byte, dropped bool, err error) {
+func (c *Classes) Keep(message string, serialized []byte) (kept []byte, dropped bool, err error) {
 	fields, ok := c.messages[message]
 	if !ok {
 		return nil, false, ErrNoSuchMessage
 	}
-	if _, err := walkFields(nil, clear, fields, strict, 0); err == nil {
-		return clear, false, nil
+	if _, err := walkFields(nil, serialized, fields, strict, 0); err == nil {
+		return serialized, false, nil
 	}
-	kept, err = walkFields(make([]byte, 0, len(clear)), clear, fields, drop, 0)
+	kept, err = walkFields(make([]byte, 0, len(serialized)), serialized, fields, drop, 0)
 	return kept, err == nil, err
 }
 

@@ -175,7 +175,8 @@ func (g *guide) agree(ctx context.Context) error {
 			return fmt.Errorf("%s was not compared: %s", region.GetRegion(), why)
 		}
 		if n := region.GetDifferenceCount(); n > 0 {
-			return fmt.Errorf("%s differs in %d entities: %v", region.GetRegion(), n, region.GetDifferences())
+			d := region.GetDifferences()[0]
+			return fmt.Errorf("%s differs in %d entities, the first of them %s: %s %s", region.GetRegion(), n, d.GetKind(), d.GetTenant(), d.GetId())
 		}
 		lanes, entities, bytes = lanes+region.GetLanes(), entities+region.GetEntities(), bytes+region.GetBytes()
 	}
@@ -196,7 +197,8 @@ func (g *guide) auditScan(ctx context.Context) error {
 			return fmt.Errorf("%s was not looked at: %s", region.GetRegion(), why)
 		}
 		if n := region.GetFindingCount(); n > 0 {
-			return fmt.Errorf("in %s, %d items lie where they may not: %v", region.GetRegion(), n, region.GetFindings())
+			f := region.GetFindings()[0]
+			return fmt.Errorf("in %s, %d items lie where they may not, the first of them in %s: %s", region.GetRegion(), n, f.GetPlace(), f.GetRule())
 		}
 		items += region.GetItems()
 	}
