@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -304,7 +305,10 @@ func TestTokensOfCallsAtOnce(t *testing.T) {
 }
 
 // slowPlatform answers /n after n seconds with token tn.
-type slowPlatform struct{ last string }
+type slowPlatform struct {
+	mu   sync.Mutex
+	last string
+}
 
 func (p *slowPlatform) RoundTrip(r *http.Request) (*http.Response, error) {
 	n := strings.TrimPrefix(r.URL.Path, "/")
@@ -314,7 +318,9 @@ func (p *slowPlatform) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	time.Sleep(wait)
 	if tokens := r.Header.Get("Domicile-Consistency"); tokens != "" {
+		p.mu.Lock()
 		p.last = tokens
+		p.mu.Unlock()
 	}
 	return status(200, "Domicile-Consistency", "t"+n), nil
 }

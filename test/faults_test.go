@@ -23,6 +23,20 @@ import (
 // startServe starts a process of one region on a folder that dev has made, and waits until it is ready.
 func startServe(t *testing.T, dir string, base, region int, args ...string) *process {
 	t.Helper()
+	p := launchServe(t, dir, base, region, args...)
+	eventually(t, p.name+" is ready", func() bool {
+		if len(p.exited) > 0 {
+			t.Fatalf("%s ended: %s", p.name, p.out)
+		}
+		a, err := try(t.Context(), call{method: http.MethodGet, url: fmt.Sprintf("http://127.0.0.1:%d/readyz", base+region+10)})
+		return err == nil && a.status == http.StatusOK
+	})
+	return p
+}
+
+// launchServe is startServe that does not wait.
+func launchServe(t *testing.T, dir string, base, region int, args ...string) *process {
+	t.Helper()
 	p := &process{out: &bytes.Buffer{}, exited: make(chan error, 1), dir: dir, base: base}
 	name := []string{"", "eu-central-1", "eu-west-1", "us-east-1", "us-west-2", "ap-southeast-1", "sa-east-1"}[region]
 	p.cmd = command(context.Background(), append([]string{"serve", "--region", name, "--data", dir, "--port-base", strconv.Itoa(base)}, args...)...)
@@ -32,13 +46,7 @@ func startServe(t *testing.T, dir string, base, region int, args ...string) *pro
 	}
 	go func() { p.exited <- p.cmd.Wait() }()
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
-	eventually(t, name+" is ready", func() bool {
-		if len(p.exited) > 0 {
-			t.Fatalf("%s ended: %s", name, p.out)
-		}
-		a, err := try(t.Context(), call{method: http.MethodGet, url: fmt.Sprintf("http://127.0.0.1:%d/readyz", base+region+10)})
-		return err == nil && a.status == http.StatusOK
-	})
+	p.name = name
 	return p
 }
 

@@ -27,6 +27,7 @@ type process struct {
 	exited chan error
 	dir    string
 	base   int
+	name   string
 }
 
 // command is the domicile binary with arguments.

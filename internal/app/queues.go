@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/queue/storequeue"
 	"github.com/domicile-api/domicile/internal/replication"
@@ -121,7 +124,7 @@ func (s *synchronisation) tryQueues(ctx context.Context) error {
 			continue
 		}
 		base := storequeue.Config{
-			Store: s.region.queueTable, Tag: s.tagOf, Clock: s.clock, Random: s.random, Logger: s.region.logger,
+			Store: s.region.queueTable, Tag: s.tagOf, Sender: senderOf, Clock: s.clock, Random: s.random, Logger: s.region.logger,
 		}
 		letters := q.dead.opened.Load()
 		if letters == nil {
@@ -141,4 +144,13 @@ func (s *synchronisation) tryQueues(ctx context.Context) error {
 		q.queue.opened.Store(messages)
 	}
 	return nil
+}
+
+// senderOf says which region sent a message.
+func senderOf(body []byte) string {
+	var envelope replicationv1.Envelope
+	if err := proto.Unmarshal(body, &envelope); err != nil {
+		return ""
+	}
+	return envelope.GetEvent().GetStream().GetOrigin() + envelope.GetHeartbeat().GetSource() + envelope.GetViolation().GetDestination()
 }

@@ -34,6 +34,13 @@ import (
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
+// visibility is how long a message may take to be applied, which takes milliseconds. What a region had received when it crashed
+// waits so long.
+const visibility = 5 * time.Second
+
+// settle is how long a comparison waits for what is under way.
+const settle = 15 * time.Second
+
 // maxReceives is how often a message is received before it is a dead letter.
 const maxReceives = 5
 
@@ -140,7 +147,7 @@ func (s *synchronisation) openRepairs() error {
 	var err error
 	s.repairs, err = repair.New(repair.Config{
 		Region: r.id, Topology: s.topology, Tenants: s, Replica: r.replica, Regional: r.regional, Target: s.applier, Watch: s.applier.Watch,
-		Home: func(id ident.RegionID) repair.Home { return r.peers.To(id) },
+		Home: func(id ident.RegionID) repair.Home { return r.peers.To(id) }, Tuning: repair.Tuning{Settle: settle},
 	})
 	if err != nil {
 		return fmt.Errorf("making the repairs of %s: %w", r.id, err)
@@ -214,7 +221,7 @@ func (s *synchronisation) newAuditor() *audit.Auditor {
 func (s *synchronisation) run(r *region) {
 	r.loop("relay", func(ctx context.Context) error { return s.relay.Run(ctx, r.logger) })
 	for i, q := range s.queues {
-		cfg := replication.RunConfig{Logger: r.logger}
+		cfg := replication.RunConfig{Logger: r.logger, Visibility: visibility}
 		if i > 0 {
 			cfg.RetryParked = -1
 		}
@@ -435,10 +442,7 @@ func (s *synchronisation) status(ctx context.Context) (*operationsv1.RegionSync,
 		}
 		out.Outbound = append(out.Outbound, o)
 	}
-	waiting, err := s.waitingBySource(ctx)
-	if err != nil {
-		return nil, err
-	}
+	waiting := s.waitingBySource()
 	for _, src := range s.applier.Status() {
 		out.Inbound = append(out.Inbound, &operationsv1.Inbound{
 			Source: string(src.Region), Events: waiting[src.Region] + uint64(src.Parked), //nolint:gosec // not negative
@@ -473,8 +477,16 @@ func failureLabel(err error) string {
 }
 
 // waitingBySource counts the messages in the region's queues by who sent them.
-func (s *synchronisation) waitingBySource(context.Context) (map[ident.RegionID]uint64, error) {
-	return map[ident.RegionID]uint64{}, nil
+func (s *synchronisation) waitingBySource() map[ident.RegionID]uint64 {
+	counts := make(map[ident.RegionID]uint64)
+	for _, q := range s.queues {
+		if opened := q.queue.opened.Load(); opened != nil {
+			for sender, n := range opened.Waiting() {
+				counts[ident.RegionID(sender)] += uint64(n) //nolint:gosec // not negative
+			}
+		}
+	}
+	return counts
 }
 
 func queueState(ctx context.Context, now time.Time, q namedQueue) (*operationsv1.QueueState, error) {

@@ -63,6 +63,8 @@ type Config struct {
 	Local http.Handler
 	// Nearest says whether the region's replica may answer; nil: the region has none, and all calls go home.
 	Nearest Nearest
+	// Any says whether the region's services may answer a call of route ANY that is not at home in it; nil: such calls go home.
+	Any Nearest
 	// OwnHosts are names of the platform, beside those of the regions' endpoints, that stand for no tenant.
 	OwnHosts []string
 	// Clock is time.Now in production. Required.

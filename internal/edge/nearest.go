@@ -7,20 +7,21 @@ import (
 	"maps"
 	"net/http"
 
+	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	"github.com/domicile-api/domicile/internal/call"
 	"github.com/domicile-api/domicile/internal/handover"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/routing"
 )
 
-// Nearest says whether the region's own replica may answer a call.
+// Nearest says whether the edge's own region may answer a call that is not at home in it.
 type Nearest interface {
-	// Admit returns once the replica of a tenant has all that the call's headers ask for, or false when it will not have it in
+	// Admit returns once what the region has of a tenant is all that the call's headers ask for, or false when it will not be that in
 	// time: the call then goes home. An error refuses the call.
 	Admit(ctx context.Context, tenant ident.TenantID, home routing.Tenant, header http.Header) (bool, error)
 }
 
-// answerNearest lets the region's own replica answer; false if it cannot, in which case nothing was answered and the call is to be
+// answerNearest lets the edge's own region answer; false if it cannot, in which case nothing was answered and the call is to be
 // taken home.
 func (e *Edge) answerNearest(rec *recorder, r *http.Request) bool {
 	v := rec.visit
@@ -56,7 +57,7 @@ func (e *Edge) answerNearest(rec *recorder, r *http.Request) bool {
 	return false
 }
 
-// admit asks whether the replica may answer. What is waited for, is waited for no longer than the caller waits.
+// admit asks whether the region may answer. What is waited for, is waited for no longer than the caller waits.
 func (e *Edge) admit(rec *recorder, r *http.Request) (bool, error) {
 	ctx, who := r.Context(), rec.visit.who
 	if timeout, given := callerTimeout(r.Header); given && timeout > 0 {
@@ -64,7 +65,15 @@ func (e *Edge) admit(rec *recorder, r *http.Request) (bool, error) {
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	return e.cfg.Nearest.Admit(ctx, who.id, who.tenant, r.Header)
+	return e.gate(rec.visit.method.Route).Admit(ctx, who.id, who.tenant, r.Header)
+}
+
+// gate returns what says whether the edge's own region may answer calls of a route; nil: it never may.
+func (e *Edge) gate(route policyv1.Route) Nearest {
+	if route == policyv1.Route_ROUTE_ANY {
+		return e.cfg.Any
+	}
+	return e.cfg.Nearest
 }
 
 // tentative passes an answer on unless the replica has found that it cannot give one, which it knows before the answer begins.

@@ -96,7 +96,7 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 	}
 	input := routing.Input{
 		Tenant: who.tenant, Known: who.known, Route: v.method.Route, Reach: v.method.Reach, Edge: e.cfg.Region,
-		Strict: wantsStrict(r.Header), Health: e.cfg.Health(), Replica: e.cfg.Nearest != nil && !v.method.Streams,
+		Strict: wantsStrict(r.Header), Health: e.cfg.Health(), Replica: e.gate(v.method.Route) != nil && !v.method.Streams,
 	}
 	decision := e.decide(v, input)
 	if decision.Action == routing.Replica {

@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
 	"github.com/domicile-api/domicile/internal/ident"
 )
@@ -81,4 +83,33 @@ func TestPartitionsHaveEveryKey(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestParkedStreamsAreFoundAgain(t *testing.T) {
+	t.Parallel()
+	want := &replicationv1.Stream{Tenant: "acme", Lane: 7, Feed: replicationv1.Feed_FEED_STANDBY, Origin: "eu-central-1"}
+	key := ParkedStream(want)
+	got, ok := ParseParkedStream(key.Sort)
+	if !ok || key.Partition != ParkedStreams() || !proto.Equal(want, got) {
+		t.Errorf("%q is read as %v", key.Sort, got)
+	}
+	for _, sort := range []string{"", "acme", "acme/7", "acme/x/s/eu", "acme/7/q/eu", "acme/7/s/", "/7/s/eu", "acme/256/s/eu"} {
+		if s, ok := ParseParkedStream(sort); ok {
+			t.Errorf("%q is read as %v", sort, s)
+		}
+	}
+}
+
+func TestTombstonesAreNoEntities(t *testing.T) {
+	t.Parallel()
+	key := Tombstone("acme", "usr_1")
+	if key.Partition != Entity("acme", "usr_1").Partition {
+		t.Error("a tombstone is not in its entity's lane")
+	}
+	if from, to := Entities("", ""); key.Sort >= from && key.Sort < to {
+		t.Error("a tombstone is listed as an entity")
+	}
+	if from, to := Tombstones(); key.Sort < from || key.Sort >= to {
+		t.Error("a tombstone is not listed")
+	}
 }

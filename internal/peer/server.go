@@ -3,6 +3,9 @@ package peer
 import (
 	"context"
 	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
@@ -71,6 +74,8 @@ type ServerConfig struct {
 	Source Source
 	// Operator serves operators.
 	Operator Operator
+	// Clock is what others compare their clocks with; nil: they are not told.
+	Clock func() time.Time
 }
 
 // Server is what a region does for others. Whatever is not well formed, and whatever the caller may not do, is refused before anything
@@ -171,6 +176,9 @@ func (s *Server) Send(ctx context.Context, r *peerv1.SendRequest) (*peerv1.SendR
 		return nil, err
 	}
 	answer := &peerv1.SendResponse{Errors: make([]string, len(messages))}
+	if s.cfg.Clock != nil {
+		answer.Now = timestamppb.New(s.cfg.Clock())
+	}
 	for i, err := range failed {
 		answer.Errors[i] = nameOf(err)
 	}

@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -221,9 +222,10 @@ func TestInterruptedAnywhere(t *testing.T) {
 		}
 		w.write(false, users[100:]...)
 		w.write(true, users[:50]...)
-		left := after
+		var left atomic.Int64
+		left.Store(int64(after))
 		w.between = func() error {
-			if left--; left < 0 {
+			if left.Add(-1) < 0 {
 				return interrupted
 			}
 			return nil

@@ -28,7 +28,7 @@ const (
 )
 
 // Verify compares a lane with its home and tells what differs and is not merely on its way: the stream gets the time to pass the
-// position at which a difference was found, at most Tuning.Settle. A lane that is owed a repair gets none.
+// position at which a difference was found, or a repair that is owed, at most Tuning.Settle.
 func (r *Reconciler) Verify(ctx context.Context, s *replicationv1.Stream) (Result, error) {
 	c, err := r.newComparison(s)
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *comparison) pass(ctx context.Context) error {
 	for {
 		moved, end := c.watch()
 		lane, err := replication.ReadLane(ctx, c.table, c.tenant, c.stream.GetFeed(), ident.RegionID(c.stream.GetOrigin()), c.lane)
-		if err != nil || !lane.Complete || lane.Watermark.Compare(need) >= 0 {
+		if err != nil || lane.Complete && lane.Watermark.Compare(need) >= 0 {
 			end()
 			return err
 		}

@@ -17,7 +17,6 @@ import (
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
-
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/queue"

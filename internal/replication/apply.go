@@ -37,8 +37,17 @@ type ApplierConfig struct {
 	Clock func() time.Time
 	// Observer is told what happens; nil: nobody.
 	Observer Observer
+	// Settings takes the events of the settings' feed; nil: they wait in the park.
+	Settings Settings
 	// StuckAfter is how long a lane's watermark may stand before a gap until a repair is owed. Default 10 s.
 	StuckAfter time.Duration
+}
+
+// Settings takes what other regions wrote to multi-primary entities.
+type Settings interface {
+	// Take applies an event of a tenant that is known and not purged, whose origin is another region, or puts it aside durably. It is
+	// to be called again, with the same or newer states, after any error; one that is ErrMalformed says that it is of no use to.
+	Take(ctx context.Context, e *replicationv1.Event) error
 }
 
 // Observer is told what apply does, e.g. to count it. Its methods are called often and must be quick.
@@ -127,13 +136,13 @@ func (a *Applier) Apply(ctx context.Context, messages []queue.Message) []Verdict
 	for i, m := range messages {
 		var envelope replicationv1.Envelope
 		if err := proto.Unmarshal(m.Body, &envelope); err != nil {
-			verdicts[i] = Verdict{Poison, errMalformed} // The parser's own words could show content.
+			verdicts[i] = Verdict{Poison, ErrMalformed} // The parser's own words could show content.
 			continue
 		}
 		switch content := envelope.GetContent().(type) {
 		case *replicationv1.Envelope_Event:
 			if !addressable(content.Event.GetStream()) {
-				verdicts[i] = Verdict{Poison, errMalformed}
+				verdicts[i] = Verdict{Poison, ErrMalformed}
 				continue
 			}
 			id := idOf(content.Event.GetStream())
@@ -150,7 +159,7 @@ func (a *Applier) Apply(ctx context.Context, messages []queue.Message) []Verdict
 			a.cfg.Observer.Reported(ident.RegionID(content.Violation.GetDestination()), content.Violation)
 			verdicts[i] = Verdict{Outcome: Done}
 		default:
-			verdicts[i] = Verdict{Poison, errMalformed}
+			verdicts[i] = Verdict{Poison, ErrMalformed}
 		}
 	}
 	for _, id := range order {
@@ -227,6 +236,14 @@ type effects struct {
 	violations                []*replicationv1.Violation
 }
 
+// took counts an event that was applied.
+func (fx *effects) took(e *replicationv1.Event) {
+	fx.applied++
+	if e.GetCommitTime() != nil {
+		fx.newest = e.GetCommitTime().AsTime()
+	}
+}
+
 // input puts what an event does into a transaction.
 func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Verdict, error) {
 	e := in.event
@@ -238,6 +255,16 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 		}
 		return Verdict{Outcome: Done}, nil
 	}
+	if judged == hand {
+		if err := a.cfg.Settings.Take(ctx, e); err != nil {
+			outcome := Again
+			if errors.Is(err, ErrMalformed) && in.parked == nil {
+				outcome = Poison
+			}
+			return Verdict{outcome, err}, nil
+		}
+		fx.took(e)
+	}
 	if in.parked != nil {
 		t.del(*in.parked)
 		fx.unparked++
@@ -246,14 +273,11 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 	switch judged {
 	case poison:
 		if in.parked == nil {
-			return Verdict{Poison, errMalformed}, nil
+			return Verdict{Poison, ErrMalformed}, nil
 		}
 	case take, takeWithheld:
 		err = a.event(ctx, t, e, judged)
-		fx.applied++
-		if e.GetCommitTime() != nil {
-			fx.newest = e.GetCommitTime().AsTime()
-		}
+		fx.took(e)
 	case unlawful:
 		fx.violations = append(fx.violations, a.violation(e))
 		err = a.refuse(ctx, t, e, GrantOf(a.cfg.Topology, tenant, a.self).Has(t.stream.feed))
@@ -266,7 +290,7 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 		}
 	case impostor:
 		fx.violations = append(fx.violations, a.violation(e))
-	case forget, park:
+	case forget, park, hand:
 	}
 	return Verdict{Outcome: Done}, err
 }
@@ -307,7 +331,7 @@ func (a *Applier) ApplyState(ctx context.Context, s *replicationv1.Stream, state
 		e.What = &replicationv1.Event_Tombstone{Tombstone: &replicationv1.Tombstone{Entity: "?", Id: gone}}
 	}
 	if !addressable(s) {
-		return errMalformed
+		return ErrMalformed
 	}
 	verdict, _ := a.judge(e)
 	if verdict != take && verdict != takeWithheld {
@@ -334,7 +358,7 @@ func (a *Applier) ApplyState(ctx context.Context, s *replicationv1.Stream, state
 // removed: the watermark rises to q, and no repair is owed any more if one as of q or earlier was.
 func (a *Applier) Complete(ctx context.Context, s *replicationv1.Stream, q ident.Version) error {
 	if !addressable(s) {
-		return errMalformed
+		return ErrMalformed
 	}
 	return a.repair(ctx, idOf(s), func(t *txn) error {
 		t.mark.finish(q)

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -41,7 +41,7 @@ func (w *world) event(seq uint64, change func(*replicationv1.Event)) *replicatio
 
 func (w *world) apply(r *region, events ...*replicationv1.Event) []Outcome {
 	w.tb.Helper()
-	var messages []queue.Message
+	messages := make([]queue.Message, 0, len(events))
 	for _, e := range events {
 		body, err := encode(&replicationv1.Envelope{Content: &replicationv1.Envelope_Event{Event: e}})
 		if err != nil {
@@ -49,7 +49,7 @@ func (w *world) apply(r *region, events ...*replicationv1.Event) []Outcome {
 		}
 		messages = append(messages, queue.Message{Body: body})
 	}
-	var outcomes []Outcome
+	outcomes := make([]Outcome, 0, len(events))
 	for _, v := range r.applier.Apply(context.Background(), messages) {
 		outcomes = append(outcomes, v.Outcome)
 	}
@@ -126,7 +126,7 @@ func TestWhatIsForbiddenIsNotTakenIn(t *testing.T) {
 			if !test.poison && violations != 1 {
 				t.Errorf("%d violations are counted", violations)
 			}
-			reports := append(w.net.queue(home, QueueEvents).messages, w.net.queue(standby, QueueEvents).messages...)
+			reports := slices.Concat(w.net.queue(home, QueueEvents).messages, w.net.queue(standby, QueueEvents).messages)
 			if len(reports) != 1 && !test.poison || len(reports) > 0 && bytes.Contains(reports[0].Body, []byte(private)) {
 				t.Errorf("%d reports to the source", len(reports))
 			}
@@ -325,7 +325,7 @@ func TestLoopsEnd(t *testing.T) {
 		w := newWorld(t, tables, safeguards{})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 2)
-		logger := slog.New(slog.NewTextHandler(io.Discard, nil))
+		logger := slog.New(slog.DiscardHandler)
 		go func() { ended <- w.regions[1].applier.Run(ctx, empty{}, RunConfig{Logger: logger}) }()
 		synctest.Wait()
 		cancel()

@@ -31,16 +31,23 @@ const (
 	unlawful
 	// impostor: its sender does not own the tenant.
 	impostor
+	// hand: it is of the settings' feed, and for who keeps them.
+	hand
 )
 
-// errMalformed says that an event makes no sense; it has no detail, which could be content.
-var errMalformed = errors.New("replication: an event that makes no sense")
+// ErrMalformed says that an event makes no sense; it has no detail, which could be content.
+var ErrMalformed = errors.New("replication: an event that makes no sense")
+
+// formed tells whether an event says whose position it is.
+func (a *Applier) formed(e *replicationv1.Event) bool {
+	s := e.GetStream()
+	origin, known := a.cfg.Topology.Index(ident.RegionID(s.GetOrigin()))
+	return addressable(s) && known && origin != a.self && e.GetEpoch() > 0 && e.GetParts() <= maxParts && e.GetPart() < max(e.GetParts(), 1)
+}
 
 // wellFormed tells whether an event's own words agree with each other.
 func (a *Applier) wellFormed(e *replicationv1.Event) bool {
-	s := e.GetStream()
-	origin, known := a.cfg.Topology.Index(ident.RegionID(s.GetOrigin()))
-	if !addressable(s) || !known || origin == a.self || e.GetEpoch() == 0 || e.GetParts() > maxParts || e.GetPart() >= max(e.GetParts(), 1) {
+	if !a.formed(e) {
 		return false
 	}
 	if e.GetOpen() != nil {
@@ -76,7 +83,7 @@ func (a *Applier) judge(e *replicationv1.Event) (judgement, routing.Tenant) {
 	switch e.GetStream().GetFeed() {
 	case replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY:
 	case replicationv1.Feed_FEED_SETTINGS:
-		return park, routing.Tenant{}
+		return a.judgeSettings(e), routing.Tenant{}
 	case replicationv1.Feed_FEED_UNSPECIFIED:
 		return poison, routing.Tenant{}
 	default:
@@ -100,6 +107,25 @@ func (a *Applier) judge(e *replicationv1.Event) (judgement, routing.Tenant) {
 		return impostor, tenant
 	}
 	return a.judgeContent(e, tenant), tenant
+}
+
+// judgeSettings says what becomes of an event of the settings' feed. What is in it is for who keeps them to say. All of it is GLOBAL, so
+// that no grant is asked for.
+func (a *Applier) judgeSettings(e *replicationv1.Event) judgement {
+	if a.cfg.Settings == nil {
+		return park
+	}
+	tenant, known := a.cfg.Directory.Tenant(ident.TenantID(e.GetStream().GetTenant()))
+	switch {
+	case !a.formed(e) || e.GetStream().GetLane() != 0 || e.GetOpen() == nil && (e.GetSeq() == 0 || e.GetSettings() == nil):
+		return poison
+	case !known:
+		return park
+	case tenant.State == uint8(tenancyv1.TenantState_TENANT_STATE_PURGED):
+		return forget
+	default:
+		return hand
+	}
 }
 
 // judgeContent holds an event of the tenant's home against grant, law and class tables.

@@ -75,7 +75,7 @@ func (a *Applier) retryStream(ctx context.Context, table store.Store, s *replica
 			from = item.Key.Sort + "\x00"
 			e := &replicationv1.Event{}
 			if err := proto.Unmarshal(item.Value, e); err != nil {
-				return left, errMalformed
+				return left, ErrMalformed
 			}
 			if a.stays(e) {
 				left++

@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/keyspace"
+	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -294,5 +296,52 @@ func TestUntellableEntityDelaysItsLaneAlone(t *testing.T) {
 	}
 	if got := w.lane(w.regions[1], projections); got.Watermark.Seq != 0 {
 		t.Errorf("the lane of the entity is at %+v", got)
+	}
+}
+
+// arrivals is a Sender that says when something arrives.
+type arrivals struct {
+	Sender
+
+	bell chan struct{}
+}
+
+func (a arrivals) Send(ctx context.Context, to ident.RegionID, name string, messages []queue.Outgoing) ([]error, error) {
+	failed, err := a.Sender.Send(ctx, to, name, messages)
+	select {
+	case a.bell <- struct{}{}:
+	default:
+	}
+	return failed, err
+}
+
+// The loops bring what is written before and while they run, from the store's own change feed.
+func TestRelayRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, openTables(t), safeguards{})
+	w.tenant(acme)
+	w.fill(3)
+	w.startRelay(RelayTuning{})
+	bell := make(chan struct{}, 1)
+	w.relay.cfg.Sender = arrivals{w.net, bell}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.relay.Run(ctx, slog.New(slog.DiscardHandler)) }()
+	w.fill(40)
+	arrived := func() int {
+		w.net.mu.Lock()
+		defer w.net.mu.Unlock()
+		return len(w.net.queue(abroad, QueueEvents).messages)
+	}
+	for arrived() < 8+43 { // eight lanes begin
+		<-bell
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	w.deliverAll()
+	if got := w.lane(w.regions[1], projections); got.Watermark.Seq != 43 || !got.Complete {
+		t.Errorf("the lane is at %+v, want 43", got)
 	}
 }

@@ -65,6 +65,11 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 	if !grant.Has(p.feed) {
 		return false, r.revoke(ctx, c)
 	}
+	// The counter is read first: what it counts is in the outbox that is read after it, unless it was pruned.
+	head, err := r.counter(ctx, p.tenant, p.lane)
+	if err != nil {
+		return false, err
+	}
 	from, to := keyspace.OutboxAfter(c.version.Seq)
 	page, err := r.cfg.Table.Query(ctx, store.Query{
 		Partition: keyspace.Lane(p.tenant, p.lane), From: from, To: to, Limit: r.cfg.Tuning.Page,
@@ -72,10 +77,7 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 	if err != nil {
 		return false, fmt.Errorf("reading the outbox: %w", err)
 	}
-	at, open, err := r.opening(ctx, p, c, page.Items, tenant.Epoch)
-	if err != nil {
-		return false, err
-	}
+	at, open := opening(c, head, page.Items, tenant.Epoch)
 	w := &writer{r: r, d: d, p: p, queue: grant.Queue(p.feed), group: r.stream(p).group(), sent: c.version}
 	if open {
 		return r.open(ctx, w, &c, at)
@@ -84,7 +86,7 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 		d.work.progress(p, c.version.Seq, time.Time{}, false)
 		return false, nil
 	}
-	if err := r.checkBacklog(ctx, d, p, &c, page.Items[0]); err != nil {
+	if err := r.checkBacklog(ctx, d, p, &c, head, page.Items[0]); err != nil {
 		return false, err
 	}
 	err = r.sendPage(ctx, w, grant, page.Items)
@@ -100,22 +102,16 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 }
 
 // opening says whether the stream has to begin, for the first time or again because the outbox no longer goes on where the cursor
-// stands, and after which position. records are those after the cursor.
-func (r *Relay) opening(
-	ctx context.Context, p pair, c cursor, records []store.Item, epoch ident.Epoch,
-) (at ident.Version, open bool, err error) {
+// stands, and after which position. records are those after the cursor, read after head, the lane's counter.
+func opening(c cursor, head ident.Version, records []store.Item, epoch ident.Epoch) (at ident.Version, open bool) {
 	if len(records) > 0 {
 		first, _ := keyspace.ParseOutbox(records[0].Key.Sort)
 		at = ident.Version{Epoch: records[0].Version.Epoch, Seq: first - 1}
-		return at, !c.exists || first != c.version.Seq+1, nil
-	}
-	at, err = r.counter(ctx, p.tenant, p.lane)
-	if err != nil {
-		return at, false, err
+		return at, !c.exists || first != c.version.Seq+1
 	}
 	// A new ownership is told of even before it has written anything: until then the destination answers for nothing.
-	at.Epoch = max(at.Epoch, epoch)
-	return at, !c.exists || at.Seq > c.version.Seq || at.Epoch > c.version.Epoch, nil
+	at = ident.Version{Epoch: max(head.Epoch, epoch), Seq: head.Seq}
+	return at, !c.exists || at.Seq > c.version.Seq || at.Epoch > c.version.Epoch
 }
 
 // open sends the beginning of a stream and sets the cursor on it. With the first lane of a tenant that begins, all do.
@@ -144,11 +140,7 @@ func (r *Relay) open(ctx context.Context, w *writer, c *cursor, at ident.Version
 }
 
 // checkBacklog marks the cursor lost when the lane has gone too far ahead of it, and notes how far it has.
-func (r *Relay) checkBacklog(ctx context.Context, d *destination, p pair, c *cursor, first store.Item) error {
-	head, err := r.counter(ctx, p.tenant, p.lane)
-	if err != nil {
-		return err
-	}
+func (r *Relay) checkBacklog(ctx context.Context, d *destination, p pair, c *cursor, head ident.Version, first store.Item) error {
 	lost := head.Seq > c.version.Seq && uint64(head.Seq-c.version.Seq) > r.cfg.Tuning.MaxBacklog
 	if lost && !c.lost {
 		if err := r.advance(ctx, p.tenant, c, c.version, true); err != nil {

@@ -4,9 +4,9 @@
 //
 // What it promises, whatever its input is:
 //
-//   - A call is answered by, or forwarded to, the tenant's home, or the control region for a method of that route. Only a NEAREST
-//     call may also be answered by the edge's own region, from its replica, if that may hold all that the answer reaches; no other
-//     region ever.
+//   - A call is answered by, or forwarded to, the tenant's home, or the control region for a method of that route. A NEAREST
+//     call may also be answered by the edge's own region, from its replica, if that may hold all that the answer reaches, and a call
+//     of route ANY by the edge's own region, whatever it does; no other region ever.
 //   - A call of a tenant with transit STRICT is neither answered nor forwarded by an edge outside the home's jurisdiction. A
 //     transit policy that is not known counts as STRICT.
 //   - A call that says Domicile-Routing: strict is never forwarded.
@@ -65,7 +65,7 @@ type Input struct {
 	Route policyv1.Route
 	// Reach is the highest class that the answer of a NEAREST method reaches.
 	Reach policyv1.DataClass
-	// Replica says that the edge's region has a replica to answer NEAREST methods from.
+	// Replica says that the edge's region has services to answer methods of route NEAREST or ANY that are not at home there.
 	Replica bool
 	// Edge is the region that the call came in at.
 	Edge topology.Index
@@ -88,8 +88,8 @@ const (
 	Forward
 	// Local hands the call over to the services of the edge's own region, which is the call's home.
 	Local
-	// Replica hands the call over to the services of the edge's own region, which answers from its replica. If the replica
-	// cannot answer after all, decide again without one.
+	// Replica hands the call over to the services of the edge's own region, which is not the home: it answers a NEAREST call
+	// from its replica, and one of route ANY from what it writes itself. If it cannot answer after all, decide again without one.
 	Replica
 )
 
@@ -183,6 +183,11 @@ func Decide(t *topology.Topology, input Input) Decision {
 		if answersNearest(t, &input) {
 			d.Region = input.Edge
 		}
+	case policyv1.Route_ROUTE_ANY:
+		d.Region = input.Tenant.Home
+		if answersAny(t, &input) {
+			d.Region = input.Edge
+		}
 	case policyv1.Route_ROUTE_CONTROL:
 		d.Region = t.Control()
 	case policyv1.Route_ROUTE_UNSPECIFIED:
@@ -205,7 +210,7 @@ func Decide(t *topology.Topology, input Input) Decision {
 	switch {
 	case input.Edge != d.Region:
 		d.Action = Forward
-	case input.Route == policyv1.Route_ROUTE_NEAREST && d.Region != input.Tenant.Home:
+	case input.Route != policyv1.Route_ROUTE_CONTROL && d.Region != input.Tenant.Home:
 		d.Action = Replica
 	default:
 		d.Action = Local
@@ -216,6 +221,12 @@ func Decide(t *topology.Topology, input Input) Decision {
 // answersNearest tells whether the edge's own region may answer a NEAREST call that is not at home there.
 func answersNearest(t *topology.Topology, input *Input) bool {
 	return input.Replica && input.Edge != input.Tenant.Home && residency.Holds(ScopeAt(t, &input.Tenant, input.Edge), input.Reach) &&
+		unfit(t, input.Edge, input.Health) == errorsv1.Reason_REASON_UNSPECIFIED
+}
+
+// answersAny tells whether the edge's own region may answer a call of route ANY that is not at home there.
+func answersAny(t *topology.Topology, input *Input) bool {
+	return input.Replica && input.Edge != input.Tenant.Home && t.Has(input.Tenant.Home) &&
 		unfit(t, input.Edge, input.Health) == errorsv1.Reason_REASON_UNSPECIFIED
 }
 

@@ -31,6 +31,7 @@ const (
 
 	routeHome    = policyv1.Route_ROUTE_HOME
 	routeNearest = policyv1.Route_ROUTE_NEAREST
+	routeAny     = policyv1.Route_ROUTE_ANY
 	routeControl = policyv1.Route_ROUTE_CONTROL
 
 	ok          = errorsv1.Reason_REASON_UNSPECIFIED
@@ -91,6 +92,14 @@ func TestDecide(t *testing.T) {
 		"nearest, edge draining":      {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Replica: true, Edge: virginia, Health: routing.Health{Draining: set(virginia)}}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
 		"nearest, strict caller":      {in{Tenant: near, Known: true, Route: routeNearest, Reach: global, Replica: true, Edge: virginia, Strict: true}, routing.Replica, virginia, routing.RuleHandOver, ok},
 		"nearest goes home":           {in{Tenant: acme, Known: true, Route: routeNearest, Edge: virginia}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
+		"any, abroad":                 {in{Tenant: acme, Known: true, Route: routeAny, Replica: true, Edge: virginia}, routing.Replica, virginia, routing.RuleHandOver, ok},
+		"any, at home":                {in{Tenant: acme, Known: true, Route: routeAny, Replica: true, Edge: frankfurt}, routing.Local, frankfurt, routing.RuleHandOver, ok},
+		"any, edge alone":             {in{Tenant: acme, Known: true, Route: routeAny, Edge: virginia}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
+		"any while home is dead":      {in{Tenant: acme, Known: true, Route: routeAny, Replica: true, Edge: virginia, Health: routing.Health{Dead: set(frankfurt)}}, routing.Replica, virginia, routing.RuleHandOver, ok},
+		"any, edge draining":          {in{Tenant: acme, Known: true, Route: routeAny, Replica: true, Edge: virginia, Health: routing.Health{Draining: set(virginia)}}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
+		"any, strict caller":          {in{Tenant: acme, Known: true, Route: routeAny, Replica: true, Edge: virginia, Strict: true}, routing.Replica, virginia, routing.RuleHandOver, ok},
+		"any, strict tenant abroad":   {in{Tenant: bank, Known: true, Route: routeAny, Replica: true, Edge: virginia}, routing.Redirect, frankfurt, routing.RuleTransit, wrongRegion},
+		"any, strict tenant inside":   {in{Tenant: bank, Known: true, Route: routeAny, Replica: true, Edge: dublin}, routing.Replica, dublin, routing.RuleHandOver, ok},
 		"strict tenant abroad":        {in{Tenant: bank, Known: true, Route: routeHome, Edge: virginia}, routing.Redirect, frankfurt, routing.RuleTransit, wrongRegion},
 		"strict tenant in Dublin":     {in{Tenant: bank, Known: true, Route: routeHome, Edge: dublin}, routing.Forward, frankfurt, routing.RuleHandOver, ok},
 		"strict tenant at home":       {in{Tenant: bank, Known: true, Route: routeHome, Edge: frankfurt}, routing.Local, frankfurt, routing.RuleHandOver, ok},
@@ -158,21 +167,23 @@ func statements(t *topology.Topology, in routing.Input, got routing.Decision) st
 	holds := in.Tenant.Projections == everywhere && in.Reach == global && law(in.Edge) != "" && law(home) != "" ||
 		(in.Tenant.Projections == everywhere || in.Tenant.Projections == jurisdiction) && !foreignEdge && (in.Reach == global || in.Reach == regional)
 	nearest := in.Route == routeNearest && in.Replica && in.Edge != home && holds && in.Health.Dead>>in.Edge&1 == 0 && in.Health.Draining>>in.Edge&1 == 0
+	anywhere := in.Route == routeAny && in.Replica && in.Edge != home && law(in.Edge) != "" && law(home) != "" &&
+		in.Health.Dead>>in.Edge&1 == 0 && in.Health.Draining>>in.Edge&1 == 0
 	switch {
 	case in.Route == routeControl:
 		owner = t.Control()
-	case nearest:
+	case nearest, anywhere:
 		owner = in.Edge
 	}
 	dead, isDraining := in.Health.Dead>>owner&1 == 1, in.Health.Draining>>owner&1 == 1
 	strictCaller := in.Strict && in.Edge != owner
-	sound := t.Has(in.Edge) && t.Has(owner) && in.Route >= routeHome && in.Route <= routeControl
+	sound := t.Has(in.Edge) && t.Has(owner) && in.Route >= routeHome && in.Route <= routeAny
 	for _, promise := range []struct {
 		words string
 		kept  bool
 	}{
-		{"local or forward only ever to the home, the control region for its methods, or a replica that may hold the answer", !answered || got.Region == owner},
-		{"a replica answers just the NEAREST calls whose answer it may hold", (got.Action == routing.Replica) == (answered && nearest)},
+		{"local or forward only ever to the home, the control region for its methods, a replica that may hold the answer, or any region that may write what is everybody's", !answered || got.Region == owner},
+		{"a region that is not the home answers just the NEAREST calls whose answer it may hold, and calls of route ANY", (got.Action == routing.Replica) == (answered && (nearest || anywhere))},
 		{"an answer has no reason, a refusal has one", answered == (got.Reason == ok)},
 		{"local means that edge and region are one, forward that they are two", !answered || (got.Action != routing.Forward) == (in.Edge == got.Region)},
 		{"a STRICT tenant's call passes no foreign edge", !keepsOut || !answered},
@@ -287,7 +298,7 @@ func TestEveryCombination(t *testing.T) {
 
 // everyCall varies what the caller decides: the method's route, the header, and whether the tenant lives.
 func everyCall(in routing.Input, each func(routing.Input)) {
-	for route := policyv1.Route(-1); route <= 4; route++ {
+	for route := policyv1.Route(-1); route <= 5; route++ {
 		for _, state := range []uint8{0, active, deleted, purged} {
 			for mask := range 4 {
 				in.Route, in.Tenant.State = route, state
@@ -295,6 +306,11 @@ func everyCall(in routing.Input, each func(routing.Input)) {
 				if route == routeNearest {
 					everyNearest(in, each)
 					continue
+				}
+				if route == routeAny {
+					with := in
+					with.Replica = true
+					each(with)
 				}
 				each(in)
 			}
@@ -332,7 +348,7 @@ func TestRandomTopologies(t *testing.T) {
 					Transit:     rapid.Uint8Range(0, 3).Draw(t, "transit"), State: rapid.Uint8Range(0, 4).Draw(t, "state"),
 				},
 				Known: rapid.Bool().Draw(t, "known"), Strict: rapid.Bool().Draw(t, "strict"),
-				Route: policyv1.Route(rapid.Int32Range(0, 4).Draw(t, "route")), Edge: region.Draw(t, "edge"),
+				Route: policyv1.Route(rapid.Int32Range(0, 5).Draw(t, "route")), Edge: region.Draw(t, "edge"),
 				Reach: policyv1.DataClass(rapid.Int32Range(0, 4).Draw(t, "reach")), Replica: rapid.Bool().Draw(t, "replica"),
 				Health: routing.Health{Dead: rapid.Uint32().Draw(t, "dead") & rapid.Uint32().Draw(t, "and"), Draining: rapid.Uint32().Draw(t, "draining")},
 			}

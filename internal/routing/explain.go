@@ -71,6 +71,8 @@ func (d Decision) target() topology.Index {
 		return d.topology.Control()
 	case d.in.Route == policyv1.Route_ROUTE_NEAREST && answersNearest(d.topology, &d.in):
 		return d.in.Edge
+	case d.in.Route == policyv1.Route_ROUTE_ANY && answersAny(d.topology, &d.in):
+		return d.in.Edge
 	default:
 		return d.in.Tenant.Home
 	}
@@ -97,6 +99,8 @@ func (d Decision) routeWords(passed bool) string {
 		return "CONTROL: answered by the control region, " + d.place(d.target())
 	case d.in.Route == policyv1.Route_ROUTE_NEAREST:
 		return d.nearestWords()
+	case d.in.Route == policyv1.Route_ROUTE_ANY:
+		return d.anyWords()
 	default:
 		return "HOME: answered at home, " + d.place(d.target())
 	}
@@ -116,6 +120,20 @@ func (d Decision) nearestWords() string {
 		return fmt.Sprintf("NEAREST: answered at home, %s, since %s may not hold what the answer reaches", d.place(home), d.place(edge))
 	default:
 		return fmt.Sprintf("NEAREST: answered at home, %s, since %s takes no calls", d.place(home), d.place(edge))
+	}
+}
+
+func (d Decision) anyWords() string {
+	edge, home := d.in.Edge, d.in.Tenant.Home
+	switch {
+	case edge == home:
+		return "ANY: the call came in at home, " + d.place(home)
+	case d.target() == edge:
+		return fmt.Sprintf("ANY: answered by %s, once it has what the caller has seen; else at home, %s", d.place(edge), d.place(home))
+	case !d.in.Replica:
+		return "ANY: answered at home, " + d.place(home) + ", since the edge has no services that can answer"
+	default:
+		return fmt.Sprintf("ANY: answered at home, %s, since %s takes no calls", d.place(home), d.place(edge))
 	}
 }
 
@@ -186,6 +204,9 @@ func (d Decision) edgeWords(passed bool) string {
 }
 
 func (d Decision) handOverWords(bool) string {
+	if d.Action == Replica && d.in.Route == policyv1.Route_ROUTE_ANY {
+		return fmt.Sprintf("the edge's own region %s answers: no other region is asked", d.name(d.Region))
+	}
 	if d.Action == Replica {
 		return fmt.Sprintf("the edge's own replica in %s answers: no other region is asked", d.name(d.Region))
 	}

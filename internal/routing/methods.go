@@ -49,7 +49,7 @@ func NewMethods(services ...protoreflect.ServiceDescriptor) (*Methods, error) {
 func (m *Methods) add(method protoreflect.MethodDescriptor) error {
 	policy := residency.MethodPolicyOf(method)
 	switch policy.Route {
-	case policyv1.Route_ROUTE_HOME, policyv1.Route_ROUTE_NEAREST, policyv1.Route_ROUTE_CONTROL:
+	case policyv1.Route_ROUTE_HOME, policyv1.Route_ROUTE_NEAREST, policyv1.Route_ROUTE_ANY, policyv1.Route_ROUTE_CONTROL:
 	case policyv1.Route_ROUTE_UNSPECIFIED:
 		return fmt.Errorf("the method %s has no route: set option (domicile.policy.v1.route)", method.FullName())
 	default:

@@ -60,7 +60,7 @@ func (s *Settings) ApplyRemote(
 		return 0, ErrLater
 	}
 	if wait {
-		return Parked, s.park(ctx, tenant, origin, seq, name, state)
+		return Parked, s.retry(ctx, tenant, func() error { return s.park(ctx, tenant, origin, seq, name, state) })
 	}
 	return Applied, s.retry(ctx, tenant, func() error { return s.merge(ctx, tenant, origin, seq, name, state, nil) })
 }
@@ -130,7 +130,11 @@ func (s *Settings) merge(
 	if len(ops) == 0 {
 		return nil
 	}
-	return changed(s.commit(ctx, ops))
+	err = s.commit(ctx, ops)
+	if err == nil {
+		s.watchers.notify(tenant)
+	}
+	return changed(err)
 }
 
 // mergeOps returns the operations that merge a state into a namespace; none when there is nothing new in it. An increment that the region
@@ -213,6 +217,10 @@ func (s *Settings) change(ctx context.Context, tenant ident.TenantID, origin ide
 		if err != nil {
 			return err
 		}
-		return changed(s.commit(ctx, ops))
+		err = s.commit(ctx, ops)
+		if err == nil {
+			s.watchers.notify(tenant)
+		}
+		return changed(err)
 	})
 }

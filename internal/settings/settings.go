@@ -1,5 +1,5 @@
 // Package settings keeps the multi-primary settings of tenants in one region: it takes writes, merges what other regions wrote, and
-// says what is to be told to them. It does not send or receive.
+// says what is to be told to them. A Relay sends that; a Mender takes in what others send, and fetches what did not come.
 //
 // It promises:
 //
@@ -87,6 +87,12 @@ type Settings struct {
 	seed maphash.Seed
 
 	randMu sync.Mutex
+
+	// erased are the tenants that were purged in this process: nothing of them is stored any more.
+	erasedMu sync.Mutex
+	erased   map[ident.TenantID]struct{}
+
+	watchers watchers
 }
 
 // New returns the settings of a region.
@@ -106,15 +112,30 @@ func New(cfg Config) (*Settings, error) {
 	if cfg.RetryPause <= 0 {
 		cfg.RetryPause = 5 * time.Millisecond
 	}
-	s := &Settings{cfg: cfg, seed: maphash.MakeSeed()}
+	s := &Settings{cfg: cfg, seed: maphash.MakeSeed(), erased: make(map[ident.TenantID]struct{})}
 	for i := range s.busy {
 		s.busy[i] = make(chan struct{}, 1)
 	}
 	return s, nil
 }
 
-// lock waits until no other writer of the tenant's stripe is at work in this process.
+// lock waits until no other writer of the tenant's stripe is at work in this process. It fails with TENANT_UNKNOWN for a tenant that
+// was purged.
 func (s *Settings) lock(ctx context.Context, tenant ident.TenantID) (unlock func(), err error) {
+	unlock, err = s.wait(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	s.erasedMu.Lock()
+	defer s.erasedMu.Unlock()
+	if _, erased := s.erased[tenant]; erased {
+		unlock()
+		return nil, fault.New(errorsv1.Reason_REASON_TENANT_UNKNOWN, "the tenant was purged")
+	}
+	return unlock, nil
+}
+
+func (s *Settings) wait(ctx context.Context, tenant ident.TenantID) (unlock func(), err error) {
 	stripe := s.busy[maphash.String(s.seed, string(tenant))%stripes]
 	select {
 	case stripe <- struct{}{}:

@@ -35,6 +35,8 @@ type index struct {
 // group is a message group.
 type group struct {
 	id string
+	// sender is who sends its messages.
+	sender string
 	// entries are the messages, by rising number.
 	entries []entry
 	// out are the messages in flight. They are of one reception.

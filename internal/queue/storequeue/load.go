@@ -120,6 +120,9 @@ func (q *Queue) loadMessage(number uint64, it *store.Item, now int64) (*entry, *
 		return nil, nil
 	}
 	g := q.index.add(m.group, entry{number: number, sent: m.sent, since: m.since})
+	if g.sender == "" {
+		g.sender = q.cfg.Sender(m.body)
+	}
 	return &g.entries[len(g.entries)-1], g
 }
 

@@ -131,6 +131,9 @@ func (q *Queue) reserve(drafts []*draft) error {
 	for _, d := range drafts {
 		d.number = q.index.next()
 		g := q.index.add(d.group, entry{number: d.number, sent: d.sent, since: d.since, pending: true})
+		if g.sender == "" {
+			g.sender = q.cfg.Sender(d.body)
+		}
 		q.index.place(g, now)
 	}
 	return nil

@@ -44,6 +44,8 @@ type Config struct {
 	Retention time.Duration
 	// Tag says what the item of a message with this body is tagged with; default: GLOBAL and no tenant.
 	Tag func(body []byte) store.Tag
+	// Sender says who sent a message with this body, for Waiting; all messages of a group have one sender. Default: nobody.
+	Sender func(body []byte) string
 	// Clock says when messages were sent and receptions end; default: time.Now. How long Receive waits is counted in real time.
 	Clock func() time.Time
 	// Random names messages, receptions and commits; default: crypto/rand.
@@ -67,6 +69,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Tag == nil {
 		c.Tag = func([]byte) store.Tag { return store.Tag{Class: store.ClassGlobal} }
+	}
+	if c.Sender == nil {
+		c.Sender = func([]byte) string { return "" }
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -165,6 +170,19 @@ func (q *Queue) Depth(ctx context.Context) (queue.Depth, error) {
 		d.Oldest = timeOf(g.entries[0].sent)
 	}
 	return d, nil
+}
+
+// Waiting returns how many messages of each sender are in the queue, in flight or not.
+func (q *Queue) Waiting() map[string]int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	counts := make(map[string]int)
+	for _, g := range q.index.groups {
+		if n := len(g.entries); n > 0 {
+			counts[g.sender] += n
+		}
+	}
+	return counts
 }
 
 // now is the time in Unix nanoseconds.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -242,5 +243,32 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s: opened", name)
 			_ = q.Close()
 		}
+	}
+}
+
+func TestWaitingBySender(t *testing.T) {
+	t.Parallel()
+	table := openDB(t, pebblestore.OpenMemory, pebblestore.Config{}).Table("queues")
+	open := func() *storequeue.Queue {
+		q, err := storequeue.Open(t.Context(), storequeue.Config{
+			Store: table, Name: "q", Sender: func(body []byte) string { return string(body[:1]) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	q := open()
+	for i, m := range []queue.Outgoing{{Group: "x", Body: []byte("a1")}, {Group: "x", Body: []byte("a2")}, {Group: "y", Body: []byte("b1")}} {
+		m.Deduplication = strconv.Itoa(i)
+		if _, err := q.Send(t.Context(), []queue.Outgoing{m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if diff := cmp.Diff(map[string]int{"a": 2, "b": 1}, q.Waiting()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		q = open()
 	}
 }

@@ -370,7 +370,9 @@ func (x *OutgoingMessage) GetBody() []byte {
 type SendResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One for each message, in their order: empty when it is durable in the queue (or was before), else why not.
-	Errors        []string `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
+	Errors []string `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
+	// The time by the region's clock. The caller learns from it whether the clocks agree.
+	Now           *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,6 +410,13 @@ func (*SendResponse) Descriptor() ([]byte, []int) {
 func (x *SendResponse) GetErrors() []string {
 	if x != nil {
 		return x.Errors
+	}
+	return nil
+}
+
+func (x *SendResponse) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
 	}
 	return nil
 }
@@ -1368,9 +1377,10 @@ const file_domicile_peer_v1_peer_proto_rawDesc = "" +
 	"\x0fOutgoingMessage\x12\x1a\n" +
 	"\x05group\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x05group\x12*\n" +
 	"\rdeduplication\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\rdeduplication\x12\x18\n" +
-	"\x04body\x18\x03 \x01(\fB\x04\x88\xf8#\x03R\x04body\",\n" +
+	"\x04body\x18\x03 \x01(\fB\x04\x88\xf8#\x03R\x04body\"`\n" +
 	"\fSendResponse\x12\x1c\n" +
-	"\x06errors\x18\x01 \x03(\tB\x04\x88\xf8#\x01R\x06errors\"\xf2\x01\n" +
+	"\x06errors\x18\x01 \x03(\tB\x04\x88\xf8#\x01R\x06errors\x122\n" +
+	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\x03now\"\xf2\x01\n" +
 	"\x11DeliverKeyRequest\x12\x1c\n" +
 	"\x06tenant\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06tenant\x12$\n" +
 	"\n" +
@@ -1500,45 +1510,46 @@ var file_domicile_peer_v1_peer_proto_depIdxs = []int32{
 	1,  // 0: domicile.peer.v1.ReplicateRequest.items:type_name -> domicile.peer.v1.ReplicatedItem
 	16, // 1: domicile.peer.v1.ReplicatedItem.expire_time:type_name -> google.protobuf.Timestamp
 	4,  // 2: domicile.peer.v1.SendRequest.messages:type_name -> domicile.peer.v1.OutgoingMessage
-	16, // 3: domicile.peer.v1.DeliverKeyRequest.create_time:type_name -> google.protobuf.Timestamp
-	17, // 4: domicile.peer.v1.DigestRequest.stream:type_name -> domicile.replication.v1.Stream
-	10, // 5: domicile.peer.v1.DigestResponse.ranges:type_name -> domicile.peer.v1.RangeDigest
-	11, // 6: domicile.peer.v1.DigestResponse.entities:type_name -> domicile.peer.v1.EntityDigest
-	17, // 7: domicile.peer.v1.FetchRequest.stream:type_name -> domicile.replication.v1.Stream
-	18, // 8: domicile.peer.v1.FetchResponse.states:type_name -> domicile.replication.v1.State
-	19, // 9: domicile.peer.v1.OperateRequest.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusRequest
-	20, // 10: domicile.peer.v1.OperateRequest.verify_sync:type_name -> domicile.operations.v1.VerifySyncRequest
-	21, // 11: domicile.peer.v1.OperateRequest.repair_sync:type_name -> domicile.operations.v1.RepairSyncRequest
-	22, // 12: domicile.peer.v1.OperateRequest.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersRequest
-	23, // 13: domicile.peer.v1.OperateRequest.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersRequest
-	24, // 14: domicile.peer.v1.OperateRequest.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersRequest
-	25, // 15: domicile.peer.v1.OperateRequest.scan_audit:type_name -> domicile.operations.v1.ScanAuditRequest
-	26, // 16: domicile.peer.v1.OperateRequest.report_audit:type_name -> domicile.operations.v1.ReportAuditRequest
-	27, // 17: domicile.peer.v1.OperateResponse.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusResponse
-	28, // 18: domicile.peer.v1.OperateResponse.verify_sync:type_name -> domicile.operations.v1.VerifySyncResponse
-	29, // 19: domicile.peer.v1.OperateResponse.repair_sync:type_name -> domicile.operations.v1.RepairSyncResponse
-	30, // 20: domicile.peer.v1.OperateResponse.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersResponse
-	31, // 21: domicile.peer.v1.OperateResponse.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersResponse
-	32, // 22: domicile.peer.v1.OperateResponse.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersResponse
-	33, // 23: domicile.peer.v1.OperateResponse.scan_audit:type_name -> domicile.operations.v1.ScanAuditResponse
-	34, // 24: domicile.peer.v1.OperateResponse.report_audit:type_name -> domicile.operations.v1.ReportAuditResponse
-	0,  // 25: domicile.peer.v1.PeerService.Replicate:input_type -> domicile.peer.v1.ReplicateRequest
-	3,  // 26: domicile.peer.v1.PeerService.Send:input_type -> domicile.peer.v1.SendRequest
-	6,  // 27: domicile.peer.v1.PeerService.DeliverKey:input_type -> domicile.peer.v1.DeliverKeyRequest
-	8,  // 28: domicile.peer.v1.PeerService.Digest:input_type -> domicile.peer.v1.DigestRequest
-	12, // 29: domicile.peer.v1.PeerService.Fetch:input_type -> domicile.peer.v1.FetchRequest
-	14, // 30: domicile.peer.v1.PeerService.Operate:input_type -> domicile.peer.v1.OperateRequest
-	2,  // 31: domicile.peer.v1.PeerService.Replicate:output_type -> domicile.peer.v1.ReplicateResponse
-	5,  // 32: domicile.peer.v1.PeerService.Send:output_type -> domicile.peer.v1.SendResponse
-	7,  // 33: domicile.peer.v1.PeerService.DeliverKey:output_type -> domicile.peer.v1.DeliverKeyResponse
-	9,  // 34: domicile.peer.v1.PeerService.Digest:output_type -> domicile.peer.v1.DigestResponse
-	13, // 35: domicile.peer.v1.PeerService.Fetch:output_type -> domicile.peer.v1.FetchResponse
-	15, // 36: domicile.peer.v1.PeerService.Operate:output_type -> domicile.peer.v1.OperateResponse
-	31, // [31:37] is the sub-list for method output_type
-	25, // [25:31] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	16, // 3: domicile.peer.v1.SendResponse.now:type_name -> google.protobuf.Timestamp
+	16, // 4: domicile.peer.v1.DeliverKeyRequest.create_time:type_name -> google.protobuf.Timestamp
+	17, // 5: domicile.peer.v1.DigestRequest.stream:type_name -> domicile.replication.v1.Stream
+	10, // 6: domicile.peer.v1.DigestResponse.ranges:type_name -> domicile.peer.v1.RangeDigest
+	11, // 7: domicile.peer.v1.DigestResponse.entities:type_name -> domicile.peer.v1.EntityDigest
+	17, // 8: domicile.peer.v1.FetchRequest.stream:type_name -> domicile.replication.v1.Stream
+	18, // 9: domicile.peer.v1.FetchResponse.states:type_name -> domicile.replication.v1.State
+	19, // 10: domicile.peer.v1.OperateRequest.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusRequest
+	20, // 11: domicile.peer.v1.OperateRequest.verify_sync:type_name -> domicile.operations.v1.VerifySyncRequest
+	21, // 12: domicile.peer.v1.OperateRequest.repair_sync:type_name -> domicile.operations.v1.RepairSyncRequest
+	22, // 13: domicile.peer.v1.OperateRequest.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersRequest
+	23, // 14: domicile.peer.v1.OperateRequest.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersRequest
+	24, // 15: domicile.peer.v1.OperateRequest.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersRequest
+	25, // 16: domicile.peer.v1.OperateRequest.scan_audit:type_name -> domicile.operations.v1.ScanAuditRequest
+	26, // 17: domicile.peer.v1.OperateRequest.report_audit:type_name -> domicile.operations.v1.ReportAuditRequest
+	27, // 18: domicile.peer.v1.OperateResponse.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusResponse
+	28, // 19: domicile.peer.v1.OperateResponse.verify_sync:type_name -> domicile.operations.v1.VerifySyncResponse
+	29, // 20: domicile.peer.v1.OperateResponse.repair_sync:type_name -> domicile.operations.v1.RepairSyncResponse
+	30, // 21: domicile.peer.v1.OperateResponse.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersResponse
+	31, // 22: domicile.peer.v1.OperateResponse.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersResponse
+	32, // 23: domicile.peer.v1.OperateResponse.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersResponse
+	33, // 24: domicile.peer.v1.OperateResponse.scan_audit:type_name -> domicile.operations.v1.ScanAuditResponse
+	34, // 25: domicile.peer.v1.OperateResponse.report_audit:type_name -> domicile.operations.v1.ReportAuditResponse
+	0,  // 26: domicile.peer.v1.PeerService.Replicate:input_type -> domicile.peer.v1.ReplicateRequest
+	3,  // 27: domicile.peer.v1.PeerService.Send:input_type -> domicile.peer.v1.SendRequest
+	6,  // 28: domicile.peer.v1.PeerService.DeliverKey:input_type -> domicile.peer.v1.DeliverKeyRequest
+	8,  // 29: domicile.peer.v1.PeerService.Digest:input_type -> domicile.peer.v1.DigestRequest
+	12, // 30: domicile.peer.v1.PeerService.Fetch:input_type -> domicile.peer.v1.FetchRequest
+	14, // 31: domicile.peer.v1.PeerService.Operate:input_type -> domicile.peer.v1.OperateRequest
+	2,  // 32: domicile.peer.v1.PeerService.Replicate:output_type -> domicile.peer.v1.ReplicateResponse
+	5,  // 33: domicile.peer.v1.PeerService.Send:output_type -> domicile.peer.v1.SendResponse
+	7,  // 34: domicile.peer.v1.PeerService.DeliverKey:output_type -> domicile.peer.v1.DeliverKeyResponse
+	9,  // 35: domicile.peer.v1.PeerService.Digest:output_type -> domicile.peer.v1.DigestResponse
+	13, // 36: domicile.peer.v1.PeerService.Fetch:output_type -> domicile.peer.v1.FetchResponse
+	15, // 37: domicile.peer.v1.PeerService.Operate:output_type -> domicile.peer.v1.OperateResponse
+	32, // [32:38] is the sub-list for method output_type
+	26, // [26:32] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_domicile_peer_v1_peer_proto_init() }

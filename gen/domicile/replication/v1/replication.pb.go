@@ -181,6 +181,7 @@ type Event struct {
 	//	*Event_Open
 	//	*Event_Idempotency
 	//	*Event_Nothing
+	//	*Event_Settings
 	What          isEvent_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -310,6 +311,15 @@ func (x *Event) GetNothing() *Nothing {
 	return nil
 }
 
+func (x *Event) GetSettings() *Settings {
+	if x != nil {
+		if x, ok := x.What.(*Event_Settings); ok {
+			return x.Settings
+		}
+	}
+	return nil
+}
+
 type isEvent_What interface {
 	isEvent_What()
 }
@@ -339,6 +349,11 @@ type Event_Nothing struct {
 	Nothing *Nothing `protobuf:"bytes,14,opt,name=nothing,proto3,oneof"`
 }
 
+type Event_Settings struct {
+	// A namespace of settings, as it was at or after the position.
+	Settings *Settings `protobuf:"bytes,15,opt,name=settings,proto3,oneof"`
+}
+
 func (*Event_State) isEvent_What() {}
 
 func (*Event_Tombstone) isEvent_What() {}
@@ -348,6 +363,8 @@ func (*Event_Open) isEvent_What() {}
 func (*Event_Idempotency) isEvent_What() {}
 
 func (*Event_Nothing) isEvent_What() {}
+
+func (*Event_Settings) isEvent_What() {}
 
 // An entity, or a projection of one.
 type State struct {
@@ -596,6 +613,61 @@ func (*Nothing) Descriptor() ([]byte, []int) {
 	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{5}
 }
 
+// A namespace of a tenant's settings. One that is not there is told as empty.
+type Settings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The namespace's name.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Its state (domicile.settings.v1.State), serialized.
+	State         []byte `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Settings) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Settings) GetState() []byte {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
 // An idempotency record.
 type Idempotency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -611,7 +683,7 @@ type Idempotency struct {
 
 func (x *Idempotency) Reset() {
 	*x = Idempotency{}
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[6]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -623,7 +695,7 @@ func (x *Idempotency) String() string {
 func (*Idempotency) ProtoMessage() {}
 
 func (x *Idempotency) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[6]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -636,7 +708,7 @@ func (x *Idempotency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idempotency.ProtoReflect.Descriptor instead.
 func (*Idempotency) Descriptor() ([]byte, []int) {
-	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{6}
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Idempotency) GetKeyHash() []byte {
@@ -683,7 +755,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[7]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +767,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[7]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +780,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{7}
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Violation) GetStream() *Stream {
@@ -777,7 +849,7 @@ type Envelope struct {
 
 func (x *Envelope) Reset() {
 	*x = Envelope{}
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[8]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +861,7 @@ func (x *Envelope) String() string {
 func (*Envelope) ProtoMessage() {}
 
 func (x *Envelope) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[8]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +874,7 @@ func (x *Envelope) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envelope.ProtoReflect.Descriptor instead.
 func (*Envelope) Descriptor() ([]byte, []int) {
-	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{8}
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Envelope) GetContent() isEnvelope_Content {
@@ -881,7 +953,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[9]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +965,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[9]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +978,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{9}
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Heartbeat) GetSource() string {
@@ -945,7 +1017,7 @@ type Reached struct {
 
 func (x *Reached) Reset() {
 	*x = Reached{}
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[10]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1029,7 @@ func (x *Reached) String() string {
 func (*Reached) ProtoMessage() {}
 
 func (x *Reached) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[10]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1042,7 @@ func (x *Reached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reached.ProtoReflect.Descriptor instead.
 func (*Reached) Descriptor() ([]byte, []int) {
-	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{10}
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Reached) GetStream() *Stream {
@@ -1003,7 +1075,7 @@ const file_domicile_replication_v1_replication_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06tenant\x127\n" +
 	"\x04feed\x18\x02 \x01(\x0e2\x1d.domicile.replication.v1.FeedB\x04\x88\xf8#\x01R\x04feed\x12\x1c\n" +
 	"\x06origin\x18\x03 \x01(\tB\x04\x88\xf8#\x01R\x06origin\x12\x18\n" +
-	"\x04lane\x18\x04 \x01(\rB\x04\x88\xf8#\x01R\x04lane\"\xd2\x04\n" +
+	"\x04lane\x18\x04 \x01(\rB\x04\x88\xf8#\x01R\x04lane\"\x99\x05\n" +
 	"\x05Event\x12=\n" +
 	"\x06stream\x18\x01 \x01(\v2\x1f.domicile.replication.v1.StreamB\x04\x88\xf8#\x01R\x06stream\x12\x1a\n" +
 	"\x05epoch\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x16\n" +
@@ -1017,7 +1089,8 @@ const file_domicile_replication_v1_replication_proto_rawDesc = "" +
 	"\ttombstone\x18\v \x01(\v2\".domicile.replication.v1.TombstoneB\x04\x88\xf8#\x01H\x00R\ttombstone\x129\n" +
 	"\x04open\x18\f \x01(\v2\x1d.domicile.replication.v1.OpenB\x04\x88\xf8#\x01H\x00R\x04open\x12N\n" +
 	"\vidempotency\x18\r \x01(\v2$.domicile.replication.v1.IdempotencyB\x04\x88\xf8#\x03H\x00R\vidempotency\x12B\n" +
-	"\anothing\x18\x0e \x01(\v2 .domicile.replication.v1.NothingB\x04\x88\xf8#\x01H\x00R\anothingB\x06\n" +
+	"\anothing\x18\x0e \x01(\v2 .domicile.replication.v1.NothingB\x04\x88\xf8#\x01H\x00R\anothing\x12E\n" +
+	"\bsettings\x18\x0f \x01(\v2!.domicile.replication.v1.SettingsB\x04\x88\xf8#\x01H\x00R\bsettingsB\x06\n" +
 	"\x04what\"\xb9\x02\n" +
 	"\x05State\x12\x1c\n" +
 	"\x06entity\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06entity\x12\x14\n" +
@@ -1033,7 +1106,10 @@ const file_domicile_replication_v1_replication_proto_rawDesc = "" +
 	"\x06entity\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06entity\x12\x14\n" +
 	"\x02id\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\x02id\"\x06\n" +
 	"\x04Open\"\t\n" +
-	"\aNothing\"\x8f\x01\n" +
+	"\aNothing\"J\n" +
+	"\bSettings\x12\"\n" +
+	"\tnamespace\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\tnamespace\x12\x1a\n" +
+	"\x05state\x18\x02 \x01(\fB\x04\x88\xf8#\x01R\x05state\"\x8f\x01\n" +
 	"\vIdempotency\x12\x1f\n" +
 	"\bkey_hash\x18\x01 \x01(\fB\x04\x88\xf8#\x01R\akeyHash\x12\x1c\n" +
 	"\x06record\x18\x02 \x01(\fB\x04\x88\xf8#\x03R\x06record\x12A\n" +
@@ -1080,7 +1156,7 @@ func file_domicile_replication_v1_replication_proto_rawDescGZIP() []byte {
 }
 
 var file_domicile_replication_v1_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_domicile_replication_v1_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_domicile_replication_v1_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_domicile_replication_v1_replication_proto_goTypes = []any{
 	(Feed)(0),                     // 0: domicile.replication.v1.Feed
 	(*Stream)(nil),                // 1: domicile.replication.v1.Stream
@@ -1089,39 +1165,41 @@ var file_domicile_replication_v1_replication_proto_goTypes = []any{
 	(*Tombstone)(nil),             // 4: domicile.replication.v1.Tombstone
 	(*Open)(nil),                  // 5: domicile.replication.v1.Open
 	(*Nothing)(nil),               // 6: domicile.replication.v1.Nothing
-	(*Idempotency)(nil),           // 7: domicile.replication.v1.Idempotency
-	(*Violation)(nil),             // 8: domicile.replication.v1.Violation
-	(*Envelope)(nil),              // 9: domicile.replication.v1.Envelope
-	(*Heartbeat)(nil),             // 10: domicile.replication.v1.Heartbeat
-	(*Reached)(nil),               // 11: domicile.replication.v1.Reached
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(v1.Scope)(0),                 // 13: domicile.policy.v1.Scope
-	(*v11.Lookup)(nil),            // 14: domicile.storage.v1.Lookup
+	(*Settings)(nil),              // 7: domicile.replication.v1.Settings
+	(*Idempotency)(nil),           // 8: domicile.replication.v1.Idempotency
+	(*Violation)(nil),             // 9: domicile.replication.v1.Violation
+	(*Envelope)(nil),              // 10: domicile.replication.v1.Envelope
+	(*Heartbeat)(nil),             // 11: domicile.replication.v1.Heartbeat
+	(*Reached)(nil),               // 12: domicile.replication.v1.Reached
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(v1.Scope)(0),                 // 14: domicile.policy.v1.Scope
+	(*v11.Lookup)(nil),            // 15: domicile.storage.v1.Lookup
 }
 var file_domicile_replication_v1_replication_proto_depIdxs = []int32{
 	0,  // 0: domicile.replication.v1.Stream.feed:type_name -> domicile.replication.v1.Feed
 	1,  // 1: domicile.replication.v1.Event.stream:type_name -> domicile.replication.v1.Stream
-	12, // 2: domicile.replication.v1.Event.commit_time:type_name -> google.protobuf.Timestamp
+	13, // 2: domicile.replication.v1.Event.commit_time:type_name -> google.protobuf.Timestamp
 	3,  // 3: domicile.replication.v1.Event.state:type_name -> domicile.replication.v1.State
 	4,  // 4: domicile.replication.v1.Event.tombstone:type_name -> domicile.replication.v1.Tombstone
 	5,  // 5: domicile.replication.v1.Event.open:type_name -> domicile.replication.v1.Open
-	7,  // 6: domicile.replication.v1.Event.idempotency:type_name -> domicile.replication.v1.Idempotency
+	8,  // 6: domicile.replication.v1.Event.idempotency:type_name -> domicile.replication.v1.Idempotency
 	6,  // 7: domicile.replication.v1.Event.nothing:type_name -> domicile.replication.v1.Nothing
-	13, // 8: domicile.replication.v1.State.scope:type_name -> domicile.policy.v1.Scope
-	14, // 9: domicile.replication.v1.State.lookups:type_name -> domicile.storage.v1.Lookup
-	12, // 10: domicile.replication.v1.Idempotency.expire_time:type_name -> google.protobuf.Timestamp
-	1,  // 11: domicile.replication.v1.Violation.stream:type_name -> domicile.replication.v1.Stream
-	2,  // 12: domicile.replication.v1.Envelope.event:type_name -> domicile.replication.v1.Event
-	8,  // 13: domicile.replication.v1.Envelope.violation:type_name -> domicile.replication.v1.Violation
-	10, // 14: domicile.replication.v1.Envelope.heartbeat:type_name -> domicile.replication.v1.Heartbeat
-	12, // 15: domicile.replication.v1.Heartbeat.sent_until:type_name -> google.protobuf.Timestamp
-	11, // 16: domicile.replication.v1.Heartbeat.reached:type_name -> domicile.replication.v1.Reached
-	1,  // 17: domicile.replication.v1.Reached.stream:type_name -> domicile.replication.v1.Stream
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 8: domicile.replication.v1.Event.settings:type_name -> domicile.replication.v1.Settings
+	14, // 9: domicile.replication.v1.State.scope:type_name -> domicile.policy.v1.Scope
+	15, // 10: domicile.replication.v1.State.lookups:type_name -> domicile.storage.v1.Lookup
+	13, // 11: domicile.replication.v1.Idempotency.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 12: domicile.replication.v1.Violation.stream:type_name -> domicile.replication.v1.Stream
+	2,  // 13: domicile.replication.v1.Envelope.event:type_name -> domicile.replication.v1.Event
+	9,  // 14: domicile.replication.v1.Envelope.violation:type_name -> domicile.replication.v1.Violation
+	11, // 15: domicile.replication.v1.Envelope.heartbeat:type_name -> domicile.replication.v1.Heartbeat
+	13, // 16: domicile.replication.v1.Heartbeat.sent_until:type_name -> google.protobuf.Timestamp
+	12, // 17: domicile.replication.v1.Heartbeat.reached:type_name -> domicile.replication.v1.Reached
+	1,  // 18: domicile.replication.v1.Reached.stream:type_name -> domicile.replication.v1.Stream
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_domicile_replication_v1_replication_proto_init() }
@@ -1135,8 +1213,9 @@ func file_domicile_replication_v1_replication_proto_init() {
 		(*Event_Open)(nil),
 		(*Event_Idempotency)(nil),
 		(*Event_Nothing)(nil),
+		(*Event_Settings)(nil),
 	}
-	file_domicile_replication_v1_replication_proto_msgTypes[8].OneofWrappers = []any{
+	file_domicile_replication_v1_replication_proto_msgTypes[9].OneofWrappers = []any{
 		(*Envelope_Event)(nil),
 		(*Envelope_Violation)(nil),
 		(*Envelope_Heartbeat)(nil),
@@ -1147,7 +1226,7 @@ func file_domicile_replication_v1_replication_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_replication_v1_replication_proto_rawDesc), len(file_domicile_replication_v1_replication_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1077,10 +1077,10 @@ const file_domicile_settings_v1_settings_proto_rawDesc = "" +
 	"\x15ListConflictsResponse\x12B\n" +
 	"\tconflicts\x18\x01 \x03(\v2\x1e.domicile.settings.v1.ConflictB\x04\x88\xf8#\x01R\tconflicts2\xfd\x04\n" +
 	"\x0fSettingsService\x12\x99\x01\n" +
-	"\vGetSettings\x12(.domicile.settings.v1.GetSettingsRequest\x1a).domicile.settings.v1.GetSettingsResponse\"5\x88\xf8#\x02\x90\xf8#\x01\x82\xd3\xe4\x93\x02$b\bsettings\x12\x18/v1/settings/{namespace}\x90\x02\x01\x12\x86\x01\n" +
-	"\fListSettings\x12).domicile.settings.v1.ListSettingsRequest\x1a*.domicile.settings.v1.ListSettingsResponse\"\x1f\x88\xf8#\x02\x90\xf8#\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\xa2\x01\n" +
+	"\vGetSettings\x12(.domicile.settings.v1.GetSettingsRequest\x1a).domicile.settings.v1.GetSettingsResponse\"5\x88\xf8#\x04\x90\xf8#\x01\x82\xd3\xe4\x93\x02$b\bsettings\x12\x18/v1/settings/{namespace}\x90\x02\x01\x12\x86\x01\n" +
+	"\fListSettings\x12).domicile.settings.v1.ListSettingsRequest\x1a*.domicile.settings.v1.ListSettingsResponse\"\x1f\x88\xf8#\x04\x90\xf8#\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x90\x02\x01\x12\xa2\x01\n" +
 	"\x0eUpdateSettings\x12+.domicile.settings.v1.UpdateSettingsRequest\x1a,.domicile.settings.v1.UpdateSettingsResponse\"5\x88\xf8#\x04\x90\xf8#\x02\x82\xd3\xe4\x93\x02':\x01*b\bsettings2\x18/v1/settings/{namespace}\x12\x9f\x01\n" +
-	"\rListConflicts\x12*.domicile.settings.v1.ListConflictsRequest\x1a+.domicile.settings.v1.ListConflictsResponse\"5\x88\xf8#\x02\x90\xf8#\x01\x82\xd3\xe4\x93\x02$\x12\"/v1/settings/{namespace}/conflicts\x90\x02\x01BFZDgithub.com/domicile-api/domicile/gen/domicile/settings/v1;settingsv1b\x06proto3"
+	"\rListConflicts\x12*.domicile.settings.v1.ListConflictsRequest\x1a+.domicile.settings.v1.ListConflictsResponse\"5\x88\xf8#\x04\x90\xf8#\x01\x82\xd3\xe4\x93\x02$\x12\"/v1/settings/{namespace}/conflicts\x90\x02\x01BFZDgithub.com/domicile-api/domicile/gen/domicile/settings/v1;settingsv1b\x06proto3"
 
 var (
 	file_domicile_settings_v1_settings_proto_rawDescOnce sync.Once
