@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -73,6 +74,12 @@ func TestReadYourWritesEverywhere(t *testing.T) {
 	p := domiciletest.Start(t, domiciletest.Config{Services: services.All(), Demo: true})
 	key, home := p.DemoKey("acme-eu"), p.Endpoint("eu-central-1")+"/v1/users"
 	id := do(t, call{method: http.MethodPost, url: home, key: key, body: newUser("reader")}).mustBe(t, 200, "").text("id")
+	for _, region := range p.Regions() {
+		eventually(t, region+" has heard of the tenant's lanes", func() bool {
+			a := do(t, call{method: http.MethodGet, url: p.Endpoint(region) + "/v1/users:summaries", key: key}).mustBe(t, 200, "")
+			return a.header.Get("Domicile-Region") == region
+		})
+	}
 	for n := range 20 {
 		zone := fmt.Sprintf("Etc/GMT-%d", n%14)
 		token := do(t, call{method: http.MethodPatch, url: home + "/" + id, key: key, body: map[string]any{"timeZone": zone}}).
@@ -86,9 +93,21 @@ func TestReadYourWritesEverywhere(t *testing.T) {
 				t.Fatalf("%s, through %s, shows %q after %q was written", a.header.Get("Domicile-Region"), region, a.text("timeZone"), zone)
 			}
 			if a.header.Get("Domicile-Region") != region {
-				t.Errorf("asked in %s, answered by %s", region, a.header.Get("Domicile-Region"))
+				t.Errorf("write %d: asked in %s, answered by %s", n, region, a.header.Get("Domicile-Region"))
 			}
 		}
+	}
+	eventually(t, "a replica knows how old it is", func() bool {
+		a := do(t, call{method: http.MethodGet, url: p.Endpoint("sa-east-1") + "/v1/users/" + id + "/summary", key: key})
+		age, err := strconv.Atoi(a.header.Get("Domicile-Staleness"))
+		return a.header.Get("Domicile-Region") == "sa-east-1" && err == nil && age > 0 && age < 20_000
+	})
+	fresh := do(t, call{
+		method: http.MethodGet, url: p.Endpoint("sa-east-1") + "/v1/users/" + id + "/summary", key: key,
+		header: map[string]string{"Domicile-Max-Staleness": "0"},
+	}).mustBe(t, 200, "")
+	if fresh.header.Get("Domicile-Region") != "eu-central-1" || fresh.header.Get("Domicile-Staleness") != "" {
+		t.Errorf("a read that may not be stale at all was answered by %s", fresh.header.Get("Domicile-Region"))
 	}
 	forged := do(t, call{
 		method: http.MethodGet, url: p.Endpoint("sa-east-1") + "/v1/users/" + id + "/summary", key: key,
@@ -208,6 +227,9 @@ func holds(t *testing.T, ops operationsv1connect.OperationsServiceClient, tenant
 		t.Fatal(err)
 	}
 	for _, r := range report.GetRegions() {
+		if !r.GetSettled() {
+			return false
+		}
 		if r.GetRegion() == "eu-central-1" {
 			continue
 		}

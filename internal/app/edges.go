@@ -30,7 +30,7 @@ func (p *Platform) newEdge(r *region, local http.Handler, metrics edge.Metrics) 
 		Metrics: metrics, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator, Dial: p.network.dial(r.id),
 	}
 	if r.tokens != nil {
-		cfg.Nearest = nearest{r.tokens.gate}
+		cfg.Nearest, cfg.Any, cfg.Staleness = nearest{r.tokens.gate}, r.settings, r.sync.Staleness
 	}
 	e, err := edge.New(cfg)
 	if err != nil {

@@ -19,7 +19,9 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/queue"
+	"github.com/domicile-api/domicile/internal/replication"
 	"github.com/domicile-api/domicile/internal/residency"
+	"github.com/domicile-api/domicile/internal/settings"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -45,12 +47,12 @@ func (o operator) Operate(ctx context.Context, _ ident.RegionID, request *peerv1
 			GetSyncStatus: &operationsv1.GetSyncStatusResponse{Regions: []*operationsv1.RegionSync{status}},
 		}}, err
 	case *peerv1.OperateRequest_VerifySync:
-		found, err := r.sync.repairs.VerifyAll(ctx, ident.TenantID(in.VerifySync.GetTenant()))
+		found, err := r.sync.compare(ctx, ident.TenantID(in.VerifySync.GetTenant()), false)
 		return &peerv1.OperateResponse{Response: &peerv1.OperateResponse_VerifySync{
 			VerifySync: &operationsv1.VerifySyncResponse{Regions: []*operationsv1.RegionVerification{found}},
 		}}, err
 	case *peerv1.OperateRequest_RepairSync:
-		found, err := r.sync.repairs.RepairAll(ctx, ident.TenantID(in.RepairSync.GetTenant()))
+		found, err := r.sync.compare(ctx, ident.TenantID(in.RepairSync.GetTenant()), true)
 		return &peerv1.OperateResponse{Response: &peerv1.OperateResponse_RepairSync{
 			RepairSync: &operationsv1.RepairSyncResponse{Regions: []*operationsv1.RegionVerification{found}},
 		}}, err
@@ -164,6 +166,8 @@ func (o operator) letter(name string, m queue.Message) *operationsv1.DeadLetter 
 		l.Entity, l.EntityId = what.State.GetEntity(), what.State.GetId()
 	case *replicationv1.Event_Tombstone:
 		l.Entity, l.EntityId = what.Tombstone.GetEntity(), what.Tombstone.GetId()
+	case *replicationv1.Event_Settings:
+		l.Entity, l.EntityId = settings.Entity, what.Settings.GetNamespace()
 	}
 	return l
 }
@@ -272,7 +276,46 @@ func (o operator) report(ctx context.Context, tenant ident.TenantID) (*operation
 	if out.HasKey, err = o.region.keys.InUse(ctx, tenant); err != nil {
 		return nil, fmt.Errorf("reading the key of a tenant in %s: %w", o.region.id, err)
 	}
-	return out, nil
+	out.Settled, out.Projections, err = o.settled(ctx, tenant, holdings)
+	return out, err
+}
+
+// settled tells whether a tenant's projections here are as its policy wants them.
+func (o operator) settled(ctx context.Context, id ident.TenantID, holdings []audit.Holding) (done bool, words string, err error) {
+	r := o.region
+	t, known := r.sync.Tenant(id)
+	switch {
+	case !known:
+		return false, "the directory here does not have the tenant yet", nil
+	case t.Home == r.index:
+		return true, "at home", nil
+	}
+	if !replication.GrantOf(r.sync.topology, t, r.index).Has(replicationv1.Feed_FEED_PROJECTIONS) {
+		left := uint64(0)
+		for _, h := range holdings {
+			if h.Place == replicaTable {
+				left += h.Items
+			}
+		}
+		if left > 0 {
+			return false, fmt.Sprintf("none allowed, %d items to be removed", left), nil
+		}
+		return true, "none allowed", nil
+	}
+	marks, err := replication.ReadWatermarks(ctx, r.replica, id, replicationv1.Feed_FEED_PROJECTIONS, r.sync.topology.ID(t.Home))
+	if err != nil {
+		return false, "", fmt.Errorf("reading how far a tenant's projections are: %w", err)
+	}
+	complete := 0
+	for _, lane := range marks {
+		if lane.Complete && lane.Watermark.Epoch == t.Epoch {
+			complete++
+		}
+	}
+	if complete < len(marks) {
+		return false, fmt.Sprintf("filling, %d of %d lanes complete", complete, len(marks)), nil
+	}
+	return true, "complete", nil
 }
 
 // secondsSince is how long ago a time was; 0 for the zero time and for times to come.

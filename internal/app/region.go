@@ -64,6 +64,7 @@ type region struct {
 	keys       *seal.Keyring
 	tokens     *tokens
 	entities   *entity.Engine
+	settings   *configuration
 	writer     *directory.Writer
 	eraser     *eraser
 	sync       *synchronisation
@@ -231,7 +232,7 @@ func (r *region) openData(p *Platform) error {
 	r.keys = seal.NewKeyring(seal.KeyringConfig{
 		Region: r.id, Jurisdiction: jurisdiction, Keys: r.db.Table(keysTable), Wrapper: r.wrapper, Courier: r.peers.courier(r), Clock: cfg.Clock,
 	})
-	if err := r.openTokens(cfg); err != nil {
+	if err := errors.Join(r.openTokens(cfg), r.openSettings(cfg)); err != nil {
 		return err
 	}
 	r.entities, err = entity.NewEngine(entity.Config{
@@ -248,7 +249,7 @@ func (r *region) openData(p *Platform) error {
 
 // Purge removes all rows of a tenant, whatever the region was to it.
 func (r *region) Purge(ctx context.Context, tenant ident.TenantID) error {
-	return errors.Join(r.entities.Purge(ctx, tenant), r.sync.purge(ctx, tenant))
+	return errors.Join(r.entities.Purge(ctx, tenant), r.settings.kept.Purge(ctx, tenant), r.sync.purge(ctx, tenant))
 }
 
 // ensureKey gives a tenant its data key, in the home and in the standby, before its first entity is stored.
@@ -363,6 +364,7 @@ func (r *region) run() {
 	r.loop("sweeper", r.sweep)
 	r.tokens.run(r)
 	r.sync.run(r)
+	r.settings.run()
 }
 
 // loop runs something that should go on until the region ends.

@@ -12,6 +12,7 @@ import (
 	"github.com/domicile-api/domicile/internal/idempotency"
 	"github.com/domicile-api/domicile/internal/rpc"
 	"github.com/domicile-api/domicile/services/operations"
+	"github.com/domicile-api/domicile/services/settings"
 	"github.com/domicile-api/domicile/services/tenancy"
 )
 
@@ -19,7 +20,7 @@ import (
 func (r *region) mountServices(p *Platform) (http.Handler, error) {
 	regional := domicile.Runtime{Entities: r.entities}
 	var err error
-	if regional.HandlerOptions, err = r.handlerOptions(p, idempotency.New(idempotency.Config{
+	if regional.HandlerOptions, err = r.handlerOptions(p, r.tokens.service, idempotency.New(idempotency.Config{
 		Store: r.regional, Sealer: r.keys, Jurisdiction: p.cfg.Topology.Jurisdiction(r.index), Clock: p.cfg.Clock,
 	})); err != nil {
 		return nil, err
@@ -27,7 +28,12 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 	// Calls of the platform's own services commit to the directory, so their repetitions are looked up in this region's log.
 	log := directory.NewReader(directory.ReaderConfig{Table: r.table, Control: r.id})
 	platform := domicile.Runtime{Entities: r.entities}
-	if platform.HandlerOptions, err = r.handlerOptions(p, tenancy.Replayer{Log: log}); err != nil {
+	if platform.HandlerOptions, err = r.handlerOptions(p, r.tokens.service, tenancy.Replayer{Log: log}); err != nil {
+		return nil, err
+	}
+	// Answers to writes of settings lie beside the settings.
+	everywhere := domicile.Runtime{Entities: r.entities}
+	if everywhere.HandlerOptions, err = r.handlerOptions(p, settingsTokens{r.tokens.service, r.settings}, r.settings.kept); err != nil {
 		return nil, err
 	}
 	var mounts []rpc.Mount
@@ -41,6 +47,9 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 			return nil, err
 		}
 	}
+	if err := mount(settings.Service(r.settings.kept), everywhere); err != nil {
+		return nil, err
+	}
 	for _, s := range p.cfg.Services {
 		if err := mount(s, regional); err != nil {
 			return nil, err
@@ -49,10 +58,10 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 	return rpc.NewHandler(rpc.HandlerConfig{Region: r.id, Release: Build().Release(), Mounts: mounts, Guard: r.guard(p)})
 }
 
-func (r *region) handlerOptions(p *Platform, replayer idempotency.Replayer) ([]connect.HandlerOption, error) {
+func (r *region) handlerOptions(p *Platform, tokens rpc.Tokens, replayer idempotency.Replayer) ([]connect.HandlerOption, error) {
 	options, err := rpc.HandlerOptions(rpc.Config{
 		Authenticator: authenticator{credentials: r.directory.Credentials, region: r.index, index: r.directory.Index},
-		Replayer:      replayer, Tokens: r.tokens.service, Logger: r.logger, Clock: p.cfg.Clock, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
+		Replayer:      replayer, Tokens: tokens, Logger: r.logger, Clock: p.cfg.Clock, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the handlers' options: %w", err)

@@ -56,7 +56,7 @@ type synchronisation struct {
 	queues   []namedQueue
 	auditor  *audit.Auditor
 	keysAway *keyDelivery
-	scrubber *scrubber
+	settler  *settler
 	random   io.Reader
 	clock    func() time.Time
 	topology *topology.Topology
@@ -72,7 +72,7 @@ func newSynchronisation(p *Platform, r *region) *synchronisation {
 		region: r, catalog: p.catalog, random: p.cfg.Random, clock: p.cfg.Clock, topology: p.cfg.Topology,
 		classes: make(map[string]*residency.Classes),
 	}
-	s.keysAway, s.scrubber = newKeyDelivery(r, p.cfg.Topology), newScrubber(r, p.cfg.Topology)
+	s.keysAway, s.settler = newKeyDelivery(r, p.cfg.Topology), newSettler(r, p.cfg.Topology)
 	return s
 }
 
@@ -97,8 +97,11 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 		return err
 	}
 	maker := &replication.Maker{Table: r.regional, Sealer: r.keys, Catalog: s.catalog}
-	sender := peer.NewSender(r.peers)
-	var err error
+	sender := peer.NewSender(r.peers).Comparing(cfg.Clock, r.settings.clocks)
+	err := r.settings.connect(cfg, sender)
+	if err != nil {
+		return err
+	}
 	s.relay, err = replication.NewRelay(replication.RelayConfig{
 		Region: r.id, Topology: cfg.Topology, Table: r.regional, Maker: maker, Sender: sender, Tenants: s,
 		Clock: cfg.Clock, Jitter: rand.Float64, Rand: cfg.Random,
@@ -108,7 +111,7 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 	}
 	s.applier, err = replication.NewApplier(replication.ApplierConfig{
 		Region: r.id, Topology: cfg.Topology, Replica: r.replica, Regional: r.regional, Directory: s, Classes: s.catalog.Classes(),
-		Sender: sender, Clock: cfg.Clock, Observer: violationLog{r.logger},
+		Sender: sender, Clock: cfg.Clock, Observer: violationLog{r.logger}, Settings: r.settings.mender,
 	})
 	if err != nil {
 		return fmt.Errorf("making apply of %s: %w", r.id, err)
@@ -128,8 +131,8 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 		inboxes[q.name] = peer.Inbox{Queue: q.queue, AnyRegion: q.name == replication.QueueEvents}
 	}
 	return r.peers.serve(cfg, peer.ServerConfig{
-		Region: r.id, Topology: cfg.Topology, Queues: inboxes, Keys: r.keys, Source: source, Operator: operator{r},
-		Replica: r.applyDirectory,
+		Region: r.id, Topology: cfg.Topology, Queues: inboxes, Keys: r.keys, Operator: operator{r}, Clock: cfg.Clock,
+		Source: sources{source, r.settings.source}, Replica: r.applyDirectory,
 	})
 }
 
@@ -147,7 +150,7 @@ func (s *synchronisation) openRepairs() error {
 	var err error
 	s.repairs, err = repair.New(repair.Config{
 		Region: r.id, Topology: s.topology, Tenants: s, Replica: r.replica, Regional: r.regional, Target: s.applier, Watch: s.applier.Watch,
-		Home: func(id ident.RegionID) repair.Home { return r.peers.To(id) }, Tuning: repair.Tuning{Settle: settle},
+		Home: func(id ident.RegionID) repair.Home { return r.peers.To(id) }, Clock: s.clock, Tuning: repair.Tuning{Settle: settle},
 	})
 	if err != nil {
 		return fmt.Errorf("making the repairs of %s: %w", r.id, err)
@@ -159,17 +162,15 @@ func (s *synchronisation) openRepairs() error {
 	return nil
 }
 
-// inspect finds the lanes that a repair is owed for since before the process began.
-func (s *synchronisation) inspect(ctx context.Context) error {
-	for id, t := range s.region.directory.Index.Tenants() {
-		grant := replication.GrantOf(s.topology, t, s.region.index)
-		for _, feed := range []replicationv1.Feed{replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY} {
-			if !grant.Has(feed) {
-				continue
-			}
-			if err := s.applier.Inspect(ctx, id, feed, s.topology.ID(t.Home)); err != nil {
-				return fmt.Errorf("looking at the copies of a tenant: %w", err)
-			}
+// inspect has the lanes of a tenant repaired that it allows here and that are not known here, or behind since before the process began.
+func (s *synchronisation) inspect(ctx context.Context, id ident.TenantID, t routing.Tenant) error {
+	grant := replication.GrantOf(s.topology, t, s.region.index)
+	for _, feed := range []replicationv1.Feed{replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY} {
+		if !grant.Has(feed) {
+			continue
+		}
+		if err := s.applier.Inspect(ctx, id, feed, s.topology.ID(t.Home)); err != nil {
+			return fmt.Errorf("looking at the copies of a tenant: %w", err)
 		}
 	}
 	return nil
@@ -207,6 +208,7 @@ func (s *synchronisation) newAuditor() *audit.Auditor {
 			{Name: replicaTable, Kind: audit.Replicas, Table: r.db.Walker(replicaTable)},
 			{Name: keysTable, Kind: audit.Keys, Table: r.db.Walker(keysTable)},
 			{Name: queuesTable, Kind: audit.Queues, Table: r.db.Walker(queuesTable)},
+			{Name: settingsTable, Kind: audit.Settings, Table: r.db.Walker(settingsTable)},
 		},
 		CheckReplica: func(replica *storagev1.Replica) error {
 			if replica.GetDeleted() || replica.GetWithheld() {
@@ -228,10 +230,9 @@ func (s *synchronisation) run(r *region) {
 		r.loop("queue "+q.name, func(ctx context.Context) error { return s.applier.Run(ctx, q.queue, cfg) })
 	}
 	r.loop("opening of queues", s.reopenQueues)
-	r.loop("inspection", s.inspect)
 	r.loop("repairs", s.mender.Run)
 	r.loop("key delivery", s.keysAway.run)
-	r.loop("scrubber", s.scrubber.run)
+	r.loop("settler", s.settler.run)
 }
 
 // close gives the queues back.
@@ -253,9 +254,10 @@ func (s *synchronisation) Apply(records []*directoryv1.Record) {
 		id := ident.TenantID(t.GetId())
 		if s.relay != nil {
 			s.relay.Look(id)
+			s.region.settings.relay.Look(id)
 		}
 		s.keysAway.add(id)
-		s.scrubber.add(id)
+		s.settler.add(id)
 	}
 }
 
@@ -461,6 +463,7 @@ func (s *synchronisation) status(ctx context.Context) (*operationsv1.RegionSync,
 			out.LanesBehind++
 		}
 	}
+	s.region.settings.status(now, out)
 	return out, nil
 }
 

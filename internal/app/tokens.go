@@ -25,6 +25,7 @@ const (
 // answer.
 type tokens struct {
 	ring    *consistency.Ring
+	codec   *consistency.Codec
 	keys    consistency.Codes
 	service *consistency.Tokens
 	gate    *consistency.Gate
@@ -65,12 +66,13 @@ func (r *region) openTokens(cfg Config) error {
 	for _, i := range cfg.Topology.Regions() {
 		regions = append(regions, cfg.Topology.ID(i))
 	}
-	codec, err := consistency.NewCodec(consistency.CodecConfig{Keys: t.ring, Regions: regions})
+	var err error
+	t.codec, err = consistency.NewCodec(consistency.CodecConfig{Keys: t.ring, Regions: regions})
 	if err != nil {
 		return fmt.Errorf("making the tokens of %s: %w", r.id, err)
 	}
 	t.service, err = consistency.NewTokens(consistency.TokensConfig{
-		Codec: codec, Clock: cfg.Clock, Refresh: r.directory.Follower.Poll,
+		Codec: t.codec, Clock: cfg.Clock, Refresh: r.directory.Follower.Poll,
 		History: func(tenant ident.TenantID) consistency.History {
 			known, _ := r.directory.Index.Tenant(string(tenant))
 			return consistency.History{Present: known.Epoch}
@@ -80,7 +82,7 @@ func (r *region) openTokens(cfg Config) error {
 		return fmt.Errorf("making the tokens of %s: %w", r.id, err)
 	}
 	t.gate, err = consistency.NewGate(consistency.GateConfig{
-		Codec: codec, Topology: cfg.Topology, Replica: r.sync, Streams: consistency.HomeLanes, Staleness: r.sync.Staleness, Logger: r.logger,
+		Codec: t.codec, Topology: cfg.Topology, Replica: r.sync, Streams: consistency.HomeLanes, Staleness: r.sync.Staleness, Logger: r.logger,
 	})
 	if err != nil {
 		return fmt.Errorf("making the gate of %s: %w", r.id, err)

@@ -70,7 +70,7 @@ func auditScan() *cobra.Command {
 func auditReport() *cobra.Command {
 	return &cobra.Command{
 		Use:   "report TENANT",
-		Short: "Say where each class of a tenant's data lies now",
+		Short: "Say where each class of a tenant's data lies now; exit 1 until projections are where its policy says",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := connectTo(cmd)
@@ -82,25 +82,35 @@ func auditReport() *cobra.Command {
 			if err != nil {
 				return explainError(err)
 			}
-			t := table{header: []string{"REGION", "PLACE", "CLASS", "ITEMS", "BYTES", "CAN OPEN"}}
-			silent := 0
+			t := table{header: []string{"REGION", "PLACE", "CLASS", "ITEMS", "BYTES", "CAN OPEN", "PROJECTIONS"}}
+			silent, unsettled := 0, 0
 			for _, h := range r.GetRegions() {
 				if h.GetUnreachable() != "" {
 					silent++
-					t.rows = append(t.rows, []string{h.GetRegion(), "not reached: " + h.GetUnreachable(), "", "", "", ""})
+					t.rows = append(t.rows, []string{h.GetRegion(), "not reached: " + h.GetUnreachable(), "", "", "", "", ""})
 					continue
+				}
+				if !h.GetSettled() {
+					unsettled++
 				}
 				for _, x := range h.GetHoldings() {
 					t.rows = append(t.rows, []string{
 						h.GetRegion(), x.GetPlace(), x.GetDataClass(), number(x.GetItems()), number(x.GetBytes()), strconv.FormatBool(h.GetHasKey()),
+						h.GetProjections(),
 					})
+				}
+				if len(h.GetHoldings()) == 0 {
+					t.rows = append(t.rows, []string{h.GetRegion(), "nothing", "", "", "", strconv.FormatBool(h.GetHasKey()), h.GetProjections()})
 				}
 			}
 			if err := show(cmd, r, t); err != nil {
 				return err
 			}
-			if silent > 0 {
+			switch {
+			case silent > 0:
 				return refused(fmt.Errorf("%d regions could not be asked", silent))
+			case unsettled > 0:
+				return refused(fmt.Errorf("in %d regions the projections are not yet as the tenant's policy says", unsettled))
 			}
 			return nil
 		},

@@ -163,7 +163,7 @@ func TestExitCodes(t *testing.T) {
 	scans := func(regions ...*operationsv1.RegionAudit) proto.Message {
 		return &operationsv1.ScanAuditResponse{Regions: regions}
 	}
-	holding := &operationsv1.RegionHolding{Region: "eu-west-1", HasKey: true, Holdings: []*operationsv1.Holding{
+	holding := &operationsv1.RegionHolding{Region: "eu-west-1", HasKey: true, Settled: true, Holdings: []*operationsv1.Holding{
 		{Place: "regional", DataClass: "PII", Items: 2, Bytes: 300},
 	}}
 	reports := func(regions ...*operationsv1.RegionHolding) proto.Message {

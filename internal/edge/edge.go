@@ -65,6 +65,8 @@ type Config struct {
 	Nearest Nearest
 	// Any says whether the region's services may answer a call of route ANY that is not at home in it; nil: such calls go home.
 	Any Nearest
+	// Staleness returns how old the region's replica of a tenant is at the most, and whether that is known; nil: it never is.
+	Staleness func(tenant ident.TenantID) (time.Duration, bool)
 	// OwnHosts are names of the platform, beside those of the regions' endpoints, that stand for no tenant.
 	OwnHosts []string
 	// Clock is time.Now in production. Required.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strconv"
 
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	"github.com/domicile-api/domicile/internal/call"
@@ -47,6 +48,7 @@ func (e *Edge) answerNearest(rec *recorder, r *http.Request) bool {
 		in.Body = io.NopCloser(bytes.NewReader(v.body.small))
 	}
 	before := maps.Clone(rec.Header())
+	e.sayStaleness(rec)
 	w := &tentative{recorder: rec, call: c}
 	e.cfg.Local.ServeHTTP(w, in)
 	if !w.givesUp() {
@@ -55,6 +57,16 @@ func (e *Edge) answerNearest(rec *recorder, r *http.Request) bool {
 	clear(rec.Header())
 	maps.Copy(rec.Header(), before)
 	return false
+}
+
+// sayStaleness says how old what the replica answers is at the most, when that is known.
+func (e *Edge) sayStaleness(rec *recorder) {
+	if e.cfg.Staleness == nil || rec.visit.method.Route != policyv1.Route_ROUTE_NEAREST {
+		return
+	}
+	if age, known := e.cfg.Staleness(rec.visit.who.id); known {
+		rec.Header().Set(headerStaleness, strconv.FormatInt(age.Milliseconds()+1, 10)) // Rounded up: it is a bound.
+	}
 }
 
 // admit asks whether the region may answer. What is waited for, is waited for no longer than the caller waits.
@@ -75,6 +87,9 @@ func (e *Edge) gate(route policyv1.Route) Nearest {
 	}
 	return e.cfg.Nearest
 }
+
+// headerStaleness bounds how old an answer is, in milliseconds.
+const headerStaleness = "Domicile-Staleness"
 
 // tentative passes an answer on unless the replica has found that it cannot give one, which it knows before the answer begins.
 type tentative struct {

@@ -10,7 +10,6 @@ import (
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -31,6 +30,8 @@ type comparison struct {
 	home   Home
 	// epoch is the ownership that the directory here knows.
 	epoch ident.Epoch
+	// within says which idempotency records are compared; nil: none.
+	within *window
 	// begun says that result.Q is known.
 	begun  bool
 	result Result
@@ -38,7 +39,7 @@ type comparison struct {
 	mend *mending
 }
 
-func (r *Reconciler) newComparison(s *replicationv1.Stream) (*comparison, error) {
+func (r *Reconciler) newComparison(s *replicationv1.Stream, repairing bool) (*comparison, error) {
 	if s.GetLane() >= ident.Lanes ||
 		s.GetFeed() != replicationv1.Feed_FEED_PROJECTIONS && s.GetFeed() != replicationv1.Feed_FEED_STANDBY {
 		return nil, fmt.Errorf("repair: there is nothing to compare in feed %v, lane %d", s.GetFeed(), s.GetLane())
@@ -48,10 +49,14 @@ func (r *Reconciler) newComparison(s *replicationv1.Stream) (*comparison, error)
 	if !ok || tenant.Home == r.self || r.cfg.Topology.ID(tenant.Home) != origin {
 		return nil, ErrNotHome
 	}
-	return &comparison{
+	c := &comparison{
 		r: r, stream: s, tenant: ident.TenantID(s.GetTenant()), lane: ident.Lane(s.GetLane()), //nolint:gosec // checked above
 		table: r.table(s.GetFeed()), home: r.cfg.Home(origin), epoch: tenant.Epoch,
-	}, nil
+	}
+	if s.GetFeed() == replicationv1.Feed_FEED_STANDBY {
+		c.within = windowAt(r.cfg.Clock(), repairing)
+	}
+	return c, nil
 }
 
 // compare compares the whole lane.
@@ -143,7 +148,7 @@ func (c *comparison) list(ctx context.Context, from, to string, depth int) error
 }
 
 // merge compares a range with its list as of q. What is here in a version later than q is not looked at: the home wrote it after its
-// answer was made.
+// answer was made. Idempotency records have versions of all lanes, and one that the home does not have ends by itself.
 func (c *comparison) merge(ctx context.Context, from, to string, q ident.Version, list []*peerv1.EntityDigest) error {
 	all := c.copies(from, to)
 	for {
@@ -163,11 +168,11 @@ func (c *comparison) merge(ctx context.Context, from, to string, q ident.Version
 		c.result.Entities++
 		if len(list) > 0 && list[0].GetId() == h.id {
 			d := h.digest(c.stream.GetFeed())
-			if string(d[:]) != string(list[0].GetDigest()) && h.version.Compare(q) <= 0 {
+			if string(d[:]) != string(list[0].GetDigest()) && (isRecord(h.id) || h.version.Compare(q) <= 0) {
 				err = c.differs(ctx, Difference{ID: h.id, Kind: Different, remote: list[0], q: q})
 			}
 			list = list[1:]
-		} else if h.version.Compare(q) <= 0 {
+		} else if !isRecord(h.id) && h.version.Compare(q) <= 0 {
 			err = c.differs(ctx, Difference{ID: h.id, Kind: Surplus, q: q})
 		}
 		if err != nil {
@@ -200,6 +205,7 @@ func (c *comparison) ask(ctx context.Context, in *peerv1.DigestRequest) (*peerv1
 	if err := c.spend(); err != nil {
 		return nil, ident.Version{}, err
 	}
+	c.within.put(in)
 	out, err := c.home.Digest(ctx, in)
 	if err != nil {
 		return nil, ident.Version{}, fmt.Errorf("asking the home for a digest: %w", err)
@@ -239,12 +245,12 @@ func (c *comparison) position(epoch, seq uint64) (ident.Version, error) {
 
 // copies goes over what is here of a range.
 func (c *comparison) copies(from, to string) *copies {
-	return &copies{cursor: newCursor(c.table, c.tenant, c.lane, from, to), feed: c.stream.GetFeed()}
+	return &copies{cursor: newCursor(c.table, c.tenant, c.lane, from, to, c.within), feed: c.stream.GetFeed()}
 }
 
-// copy returns what is here of one entity; nil when that is nothing.
+// copy returns what is here of one entity or idempotency record; nil when that is nothing.
 func (c *comparison) copy(ctx context.Context, id string) (*held, error) {
-	item, err := c.table.Get(ctx, keyspace.Entity(c.tenant, id))
+	item, err := c.table.Get(ctx, keyOf(c.tenant, id))
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil //nolint:nilnil // said above
 	}

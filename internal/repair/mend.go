@@ -2,7 +2,6 @@ package repair
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
-	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/replication"
 )
@@ -18,29 +16,47 @@ import (
 // mending settles the differences of a comparison.
 type mending struct {
 	c *comparison
-	// wanted are the ids to fetch.
-	wanted []string
+	// wanted are the ids to fetch, gone those to remove as of position q.
+	wanted, gone []string
+	q            ident.Version
 
 	mu sync.Mutex
 	// waiting says that an entity could not be settled now.
 	waiting bool
 }
 
-// take settles a difference, or notes it for the next fetch.
+// take notes a difference, to be settled with others.
 func (m *mending) take(ctx context.Context, d Difference) error {
-	if d.Kind == Surplus {
-		return m.remove(ctx, d.ID, d.q)
+	if d.Kind != Surplus {
+		m.wanted = append(m.wanted, d.ID)
+		return nil
 	}
-	m.wanted = append(m.wanted, d.ID)
+	if len(m.gone) == maxFetch || m.q != d.q {
+		if err := m.remove(ctx); err != nil {
+			return err
+		}
+	}
+	m.gone, m.q = append(m.gone, d.ID), d.q
 	return nil
 }
 
-func (m *mending) remove(ctx context.Context, id string, q ident.Version) error {
-	err := m.c.r.cfg.Target.ApplyState(ctx, m.c.stream, nil, id, q)
-	if err != nil && !errors.Is(err, replication.ErrRefused) {
+// remove removes what the home does not have.
+func (m *mending) remove(ctx context.Context) error {
+	if len(m.gone) == 0 {
+		return nil
+	}
+	changes := make([]replication.Change, 0, len(m.gone))
+	for _, id := range m.gone {
+		changes = append(changes, replication.Change{Gone: id})
+	}
+	m.gone = nil
+	fates, err := m.c.r.cfg.Target.ApplyStates(ctx, m.c.stream, changes, m.q)
+	if err != nil {
 		return fmt.Errorf("removing what the home does not have: %w", err)
 	}
-	m.note(err == nil)
+	for _, fate := range fates {
+		m.note(fate == replication.Settled)
+	}
 	return nil
 }
 
@@ -94,49 +110,35 @@ func (m *mending) fetch(ctx context.Context, ids []string) (answered int, again 
 	if err != nil {
 		return 0, nil, err
 	}
-	states, err := checkFetch(ids, answer)
+	found, err := checkFetch(ids, answer)
 	if err != nil {
 		return 0, nil, err
 	}
 	answered = int(answer.GetAnswered())
+	changes, changed := make([]replication.Change, 0, answered), make([]string, 0, answered)
 	for _, id := range ids[:answered] {
-		state, ok := states[id]
-		if !ok {
-			if err := m.remove(ctx, id, q); err != nil {
-				return 0, nil, err
-			}
+		change, there := found[id]
+		switch {
+		case !there && isRecord(id):
+			m.note(true) // It has expired at home.
 			continue
+		case !there:
+			change.Gone = id
 		}
-		passed, err := m.apply(ctx, state, q)
-		if err != nil {
-			return 0, nil, err
-		}
-		if passed {
-			again = append(again, id)
+		changes, changed = append(changes, change), append(changed, id)
+	}
+	fates, err := m.c.r.cfg.Target.ApplyStates(ctx, m.c.stream, changes, q)
+	if err != nil {
+		return 0, nil, fmt.Errorf("applying what the home has: %w", err)
+	}
+	for i, fate := range fates {
+		if fate == replication.Passed {
+			again = append(again, changed[i])
+		} else {
+			m.note(fate == replication.Settled)
 		}
 	}
 	return answered, again, nil
-}
-
-// apply applies a state, and tells whether the region had passed it.
-func (m *mending) apply(ctx context.Context, state *replicationv1.State, q ident.Version) (passed bool, err error) {
-	switch err := m.c.r.cfg.Target.ApplyState(ctx, m.c.stream, state, "", q); {
-	case errors.Is(err, replication.ErrRefused):
-		m.note(false)
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("applying what the home has: %w", err)
-	}
-	here, err := m.c.copy(ctx, state.GetId())
-	if err != nil {
-		return false, err
-	}
-	version := ident.Version{Epoch: ident.Epoch(state.GetEpoch()), Seq: ident.Seq(state.GetSeq())}
-	if here == nil || here.version.Compare(version) < 0 || here.version == version && !here.withheld && here.scope != state.GetScope() {
-		return true, nil
-	}
-	m.note(true)
-	return false, nil
 }
 
 // ask fetches from the home. Several fetches of a lane may be under way.
@@ -160,6 +162,9 @@ func (m *mending) ask(ctx context.Context, ids []string) (*peerv1.FetchResponse,
 
 // finish settles what is left and notes that the lane is complete.
 func (m *mending) finish(ctx context.Context) error {
+	if err := m.remove(ctx); err != nil {
+		return err
+	}
 	if err := m.flush(ctx, 1); err != nil {
 		return err
 	}

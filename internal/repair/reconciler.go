@@ -13,7 +13,7 @@ import (
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
-// Config is what a Reconciler needs. All is required but Watch and Tuning.
+// Config is what a Reconciler needs. All is required but Watch, Clock and Tuning.
 type Config struct {
 	// Region is the one whose copies are compared; Topology has it and the homes.
 	Region   ident.RegionID
@@ -29,6 +29,8 @@ type Config struct {
 	// Watch returns a channel that is closed when a watermark of a tenant has moved, and how to end that; replication.Applier.Watch is
 	// one. Nil: watermarks are looked at again and again.
 	Watch func(ident.TenantID) (moved <-chan struct{}, end func())
+	// Clock says which idempotency records are about to expire; nil: time.Now.
+	Clock func() time.Time
 	// Tuning bounds the work; the zero value has good defaults.
 	Tuning Tuning
 }
@@ -80,12 +82,15 @@ func New(cfg Config) (*Reconciler, error) {
 		return nil, errors.New("repair: the region is not in the topology")
 	}
 	cfg.Tuning = cfg.Tuning.withDefaults()
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
 	return &Reconciler{cfg: cfg, self: self}, nil
 }
 
 // Compare compares a lane with its home, and changes nothing. What differs may be on its way: see Verify.
 func (r *Reconciler) Compare(ctx context.Context, s *replicationv1.Stream) (Result, error) {
-	c, err := r.newComparison(s)
+	c, err := r.newComparison(s, false)
 	if err != nil {
 		return Result{}, err
 	}
@@ -96,7 +101,7 @@ func (r *Reconciler) Compare(ctx context.Context, s *replicationv1.Stream) (Resu
 // Repair brings the copy of a lane to what its home has and notes that it is complete as of Result.Q. A copy that is empty is filled
 // page by page. It fails with ErrUnfinished when it has to be tried again later; what was done stays done.
 func (r *Reconciler) Repair(ctx context.Context, s *replicationv1.Stream) (Result, error) {
-	c, err := r.newComparison(s)
+	c, err := r.newComparison(s, true)
 	if err != nil {
 		return Result{}, err
 	}

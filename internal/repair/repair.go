@@ -26,6 +26,7 @@ import (
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/replication"
 )
 
 // Home is what a repair asks of a home. A client of domicile.peer.v1.PeerService is one.
@@ -38,13 +39,11 @@ type Home interface {
 
 // Target takes in what a repair found. replication.Applier is one. Its methods may be called by several goroutines.
 type Target interface {
-	// ApplyState applies the state that the home had of an entity at position q or later. It replaces what is here in an older version, in
-	// the same version if the grant or the judgement has changed since, and in any version that is not later than q and that the home
-	// does not have. It creates nothing if the watermark is beyond q, without saying so. With no state it removes what is here of
-	// the entity with the id gone in a version that is not later than q, at which the home did not have it.
-	//
-	// replication.ErrRefused says that it may not be applied, or not before the directory here knows more.
-	ApplyState(ctx context.Context, s *replicationv1.Stream, state *replicationv1.State, gone string, q ident.Version) error
+	// ApplyStates applies what the home had at position q or later. A state replaces what is here in an older version, in the same
+	// version if the grant or the judgement has changed since, and in any version that is not later than q and that the home does not
+	// have. It creates nothing if the watermark is beyond q, and says so. Absence removes what is here of an entity in a version
+	// that is not later than q, at which the home did not have it. It returns the fate of each change.
+	ApplyStates(ctx context.Context, s *replicationv1.Stream, changes []replication.Change, q ident.Version) ([]replication.Fate, error)
 	// Complete notes that the copy of the lane is complete as of q: the watermark is at least that.
 	Complete(ctx context.Context, s *replicationv1.Stream, q ident.Version) error
 }
@@ -84,7 +83,7 @@ type Result struct {
 	Count       uint64
 	// Repaired is how many of them a repair settled.
 	Repaired uint64
-	// Entities is how many the copy had in the lane, Bytes what was received from the home, Requests how often it was asked.
+	// Entities is how many the copy had in the lane, with idempotency records; Bytes what was received from the home, Requests how often it was asked.
 	Entities, Bytes, Requests uint64
 }
 

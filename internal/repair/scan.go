@@ -17,42 +17,77 @@ import (
 // scanPage is how many items are in memory at a time. An entity has at most 160 KiB.
 const scanPage = 200
 
-// cursor goes over the entities of a lane in the order of their ids.
+// cursor goes over what is compared with a lane in the order of the ids: its entities, then idempotency records.
 type cursor struct {
-	table     store.Store
-	partition string
-	from, to  string
-	items     []store.Item
-	more      bool
+	table store.Store
+	// low and high bound the ids; an empty high does not.
+	low, high string
+	records   *window
+	// spans are what is yet to be read.
+	spans []span
+	items []store.Item
+	// record says that the items are idempotency records.
+	record bool
 }
 
-// newCursor returns a cursor at the first entity whose id is at least from and, if to is not empty, below it.
-func newCursor(table store.Store, tenant ident.TenantID, lane ident.Lane, from, to string) *cursor {
-	c := &cursor{table: table, partition: keyspace.Lane(tenant, lane), more: true}
-	c.from, c.to = keyspace.Entities(from, to)
+// span is a range of a partition.
+type span struct {
+	partition, from, to string
+	// record says that the partition has idempotency records.
+	record bool
+}
+
+// newCursor returns a cursor at the first entity whose id is at least from and, if to is not empty, below it. Without a window it
+// leaves out idempotency records.
+func newCursor(table store.Store, tenant ident.TenantID, lane ident.Lane, from, to string, within *window) *cursor {
+	c := &cursor{table: table, low: from, high: to, records: within}
+	first, end := keyspace.Entities(from, to)
+	if first < end {
+		c.spans = append(c.spans, span{partition: keyspace.Lane(tenant, lane), from: first, to: end})
+	}
+	if within == nil {
+		return c
+	}
+	if s, some := records(tenant, lane, from, to); some {
+		c.spans = append(c.spans, s)
+	}
 	return c
 }
 
-// next returns the next item and its entity's id; false at the end.
+// next returns the next item and its id; false at the end.
 func (c *cursor) next(ctx context.Context) (store.Item, string, bool, error) {
-	for len(c.items) == 0 {
-		if !c.more || c.from >= c.to {
+	for {
+		for len(c.items) > 0 {
+			item := c.items[0]
+			c.items = c.items[1:]
+			if id, ok := c.idOf(item); ok {
+				return item, id, true, nil
+			}
+		}
+		if len(c.spans) == 0 {
 			return store.Item{}, "", false, nil
 		}
-		page, err := c.table.Query(ctx, store.Query{Partition: c.partition, From: c.from, To: c.to, Limit: scanPage})
+		s := &c.spans[0]
+		page, err := c.table.Query(ctx, store.Query{Partition: s.partition, From: s.from, To: s.to, Limit: scanPage})
 		if err != nil {
 			return store.Item{}, "", false, fmt.Errorf("reading a lane: %w", err)
 		}
-		c.items, c.more = page.Items, page.More
-		if n := len(c.items); n > 0 {
-			c.from = c.items[n-1].Key.Sort + "\x00"
+		c.items, c.record = page.Items, s.record
+		if n := len(c.items); n > 0 && page.More {
+			s.from = c.items[n-1].Key.Sort + "\x00"
 		} else {
-			c.more = false
+			c.spans = c.spans[1:]
 		}
 	}
-	item := c.items[0]
-	c.items = c.items[1:]
-	return item, strings.TrimPrefix(item.Key.Sort, keyspace.EntityPrefix), true, nil
+}
+
+// idOf returns the id of an item; false when it is not compared.
+func (c *cursor) idOf(item store.Item) (string, bool) {
+	if !c.record {
+		return strings.CutPrefix(item.Key.Sort, keyspace.EntityPrefix)
+	}
+	id := recordID(item.Key)
+	return id, id != "" && id >= c.low && (c.high == "" || id < c.high) && c.records.has(item.Expires)
 }
 
 // copies goes over what a region has of a stream's entities.
@@ -78,7 +113,7 @@ func (c *copies) next(ctx context.Context) (*held, error) {
 // copyOf reads what an item of a copy says; nil when it says that the entity is gone.
 func copyOf(feed replicationv1.Feed, item store.Item, id string) (*held, error) {
 	h := &held{id: id, version: item.Version}
-	if feed == replicationv1.Feed_FEED_STANDBY {
+	if feed == replicationv1.Feed_FEED_STANDBY { // Also an idempotency record.
 		return h, nil
 	}
 	var replica storagev1.Replica

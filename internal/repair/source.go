@@ -7,12 +7,14 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/idempotency"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/replication"
@@ -145,7 +147,11 @@ func (s *Source) Digest(ctx context.Context, caller ident.RegionID, in *peerv1.D
 		return nil, fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "a bound of the range is too long")
 	}
 	out := &peerv1.DigestResponse{Epoch: uint64(r.q.Epoch), Seq: uint64(r.q.Seq)}
-	all := newCursor(s.cfg.Table, r.tenant, r.lane, in.GetFrom(), in.GetTo())
+	var within *window
+	if r.stream.GetFeed() == replicationv1.Feed_FEED_STANDBY {
+		within = windowOf(in)
+	}
+	all := newCursor(s.cfg.Table, r.tenant, r.lane, in.GetFrom(), in.GetTo(), within)
 	if in.GetList() > 0 {
 		return out, s.list(ctx, r, all, out, int(min(in.GetList(), maxList)))
 	}
@@ -206,16 +212,47 @@ func (s *Source) Fetch(ctx context.Context, caller ident.RegionID, in *peerv1.Fe
 	}
 	out := &peerv1.FetchResponse{Epoch: uint64(r.q.Epoch), Seq: uint64(r.q.Seq)}
 	for size := 0; size < maxAnswer && int(out.GetAnswered()) < len(in.GetIds()); out.Answered++ {
-		state, err := s.state(ctx, r, in.GetIds()[out.GetAnswered()])
+		more, err := s.answer(ctx, r, in.GetIds()[out.GetAnswered()], out)
 		if err != nil {
 			return nil, err
 		}
-		if state != nil {
-			size += proto.Size(state)
-			out.States = append(out.States, state)
-		}
+		size += more
 	}
 	return out, nil
+}
+
+// answer adds what the region is to have under an id to an answer, if there is anything, and returns its size.
+func (s *Source) answer(ctx context.Context, r *request, id string, out *peerv1.FetchResponse) (size int, err error) {
+	if isRecord(id) {
+		record, err := s.record(ctx, r, id)
+		if err != nil || record == nil {
+			return 0, err
+		}
+		out.Records = append(out.Records, record)
+		return proto.Size(record), nil
+	}
+	state, err := s.state(ctx, r, id)
+	if err != nil || state == nil {
+		return 0, err
+	}
+	out.States = append(out.States, state)
+	return proto.Size(state), nil
+}
+
+// record reads an idempotency record; nil when there is none.
+func (s *Source) record(ctx context.Context, r *request, id string) (*replicationv1.Idempotency, error) {
+	if !comparedIn(id, r.lane) || r.stream.GetFeed() != replicationv1.Feed_FEED_STANDBY {
+		return nil, fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "an id is not one of the stream")
+	}
+	hash, _ := hashOf(id)
+	item, err := s.cfg.Table.Get(ctx, idempotency.Key(r.tenant, hash))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil //nolint:nilnil // said above
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading an idempotency record: %w", err)
+	}
+	return &replicationv1.Idempotency{KeyHash: hash[:], Record: item.Value, ExpireTime: timestamppb.New(item.Expires)}, nil
 }
 
 // state makes what the region is to have of an entity; nil when that is nothing.

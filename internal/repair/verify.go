@@ -30,7 +30,7 @@ const (
 // Verify compares a lane with its home and tells what differs and is not merely on its way: the stream gets the time to pass the
 // position at which a difference was found, or a repair that is owed, at most Tuning.Settle.
 func (r *Reconciler) Verify(ctx context.Context, s *replicationv1.Stream) (Result, error) {
-	c, err := r.newComparison(s)
+	c, err := r.newComparison(s, false)
 	if err != nil {
 		return Result{}, err
 	}
@@ -48,7 +48,9 @@ func (r *Reconciler) Verify(ctx context.Context, s *replicationv1.Stream) (Resul
 func (c *comparison) pass(ctx context.Context) error {
 	var need ident.Version
 	for _, d := range c.result.Differences {
-		need = later(later(need, d.q), d.version())
+		if need = later(need, d.q); !isRecord(d.ID) {
+			need = later(need, d.version())
+		}
 	}
 	deadline := time.NewTimer(c.r.cfg.Tuning.Settle)
 	defer deadline.Stop()
@@ -135,6 +137,9 @@ func (c *comparison) still(d Difference, here *held) bool {
 		return here.version.Compare(d.q) <= 0
 	}
 	digest := here.digest(c.stream.GetFeed())
+	if isRecord(d.ID) { // Versions of other lanes say nothing about this one.
+		return string(digest[:]) != string(d.remote.GetDigest())
+	}
 	return here.version.Compare(d.version()) < 0 || here.version.Compare(d.q) <= 0 && string(digest[:]) != string(d.remote.GetDigest())
 }
 

@@ -82,7 +82,8 @@ func (a *Applier) state(ctx context.Context, t *txn, state *replicationv1.State,
 	if err != nil {
 		return err
 	}
-	if grave != nil && !a.off.version && grave.Version.Compare(version) >= 0 {
+	// A deletion that an earlier ownership spoke of may have been lost with it: the word of a later one counts.
+	if grave != nil && !a.off.version && grave.Version.Compare(version) >= 0 && grave.Version.Epoch >= q.Epoch {
 		return nil
 	}
 	if !a.off.asOf && t.mark.version.Compare(q) > 0 {

@@ -25,21 +25,10 @@ func GrantOf(t *topology.Topology, tenant routing.Tenant, region topology.Index)
 	if !living || !t.Has(tenant.Home) || !t.Has(region) || region == tenant.Home {
 		return Grant{}
 	}
-	inside := t.SameJurisdiction(region, tenant.Home)
-	grant := Grant{Standby: inside && region == tenant.Standby}
-	switch tenancyv1.Projections(tenant.Projections) {
-	case tenancyv1.Projections_PROJECTIONS_EVERYWHERE:
-		grant.Scope = policyv1.Scope_SCOPE_GLOBAL
-		if inside {
-			grant.Scope = policyv1.Scope_SCOPE_JURISDICTION
-		}
-	case tenancyv1.Projections_PROJECTIONS_JURISDICTION:
-		if inside {
-			grant.Scope = policyv1.Scope_SCOPE_JURISDICTION
-		}
-	case tenancyv1.Projections_PROJECTIONS_NONE, tenancyv1.Projections_PROJECTIONS_UNSPECIFIED:
+	return Grant{
+		Scope:   routing.ScopeAt(t, &tenant, region),
+		Standby: region == tenant.Standby && t.SameJurisdiction(region, tenant.Home),
 	}
-	return grant
 }
 
 // Has tells whether the grant covers a feed of the home.

@@ -21,10 +21,6 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 )
 
-// SealedType is what the sealed part of a JURISDICTION projection is bound to, besides its tenant and the entity's id, so that it is
-// never taken for the sealed part of the entity itself.
-func SealedType(entity string) string { return entity + "#JURISDICTION" }
-
 // maxRecord bounds an idempotency record that is sent, in bytes: what does not fit a message is not sent. Entities always fit.
 const maxRecord = queue.MaxMessageBytes - 8<<10
 
@@ -158,7 +154,7 @@ func (m *Maker) project(
 	}
 	state.Scope, state.Clear = made.Scope, made.Clear
 	if len(made.Regional) > 0 {
-		state.Sealed, err = m.Sealer.Seal(ctx, seal.Bind{Tenant: tenant, Type: SealedType(state.GetEntity()), ID: state.GetId()}, made.Regional)
+		state.Sealed, err = m.Sealer.Seal(ctx, seal.Bind{Tenant: tenant, Type: keyspace.SealType(state.GetEntity()), ID: state.GetId()}, made.Regional)
 		if err != nil {
 			return false, fmt.Errorf("sealing a projection: %w", err)
 		}

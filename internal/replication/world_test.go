@@ -438,7 +438,7 @@ func (w *world) want(tenant ident.TenantID, r *region, feed replicationv1.Feed, 
 	}
 	want := &storagev1.Replica{Entity: userEntity, Scope: made.Scope, Clear: made.Clear, Table: w.catalog.Classes().Fingerprint()}
 	if made.Scope == policyv1.Scope_SCOPE_JURISDICTION {
-		want.Sealed, _ = sealer{}.Seal(context.Background(), seal.Bind{Tenant: tenant, Type: SealedType(userEntity), ID: id}, made.Regional)
+		want.Sealed, _ = sealer{}.Seal(context.Background(), seal.Bind{Tenant: tenant, Type: keyspace.SealType(userEntity), ID: id}, made.Regional)
 	}
 	return want
 }

@@ -1708,7 +1708,11 @@ type RegionHolding struct {
 	// What it has, by place and class.
 	Holdings []*Holding `protobuf:"bytes,3,rep,name=holdings,proto3" json:"holdings,omitempty"`
 	// Whether it can open what is sealed.
-	HasKey        bool `protobuf:"varint,4,opt,name=has_key,json=hasKey,proto3" json:"has_key,omitempty"`
+	HasKey bool `protobuf:"varint,4,opt,name=has_key,json=hasKey,proto3" json:"has_key,omitempty"`
+	// Whether its projections are as the tenant's policy, as this region knows it, wants them: all there, or all gone.
+	Settled bool `protobuf:"varint,5,opt,name=settled,proto3" json:"settled,omitempty"`
+	// How far they are, in words.
+	Projections   string `protobuf:"bytes,6,opt,name=projections,proto3" json:"projections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1769,6 +1773,20 @@ func (x *RegionHolding) GetHasKey() bool {
 		return x.HasKey
 	}
 	return false
+}
+
+func (x *RegionHolding) GetSettled() bool {
+	if x != nil {
+		return x.Settled
+	}
+	return false
+}
+
+func (x *RegionHolding) GetProjections() string {
+	if x != nil {
+		return x.Projections
+	}
+	return ""
 }
 
 // Items of one class in one place.
@@ -2316,12 +2334,14 @@ const file_domicile_operations_v1_sync_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB\x0e\xbaH\a\xc8\x01\x01r\x02\x18(\x88\xf8#\x01R\x06tenant\x12#\n" +
 	"\x06region\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x18(\x88\xf8#\x01R\x06region\"\\\n" +
 	"\x13ReportAuditResponse\x12E\n" +
-	"\aregions\x18\x01 \x03(\v2%.domicile.operations.v1.RegionHoldingB\x04\x88\xf8#\x01R\aregions\"\xb7\x01\n" +
+	"\aregions\x18\x01 \x03(\v2%.domicile.operations.v1.RegionHoldingB\x04\x88\xf8#\x01R\aregions\"\xff\x01\n" +
 	"\rRegionHolding\x12\x1c\n" +
 	"\x06region\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06region\x12&\n" +
 	"\vunreachable\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\vunreachable\x12A\n" +
 	"\bholdings\x18\x03 \x03(\v2\x1f.domicile.operations.v1.HoldingB\x04\x88\xf8#\x01R\bholdings\x12\x1d\n" +
-	"\ahas_key\x18\x04 \x01(\bB\x04\x88\xf8#\x01R\x06hasKey\"\x82\x01\n" +
+	"\ahas_key\x18\x04 \x01(\bB\x04\x88\xf8#\x01R\x06hasKey\x12\x1e\n" +
+	"\asettled\x18\x05 \x01(\bB\x04\x88\xf8#\x01R\asettled\x12&\n" +
+	"\vprojections\x18\x06 \x01(\tB\x04\x88\xf8#\x01R\vprojections\"\x82\x01\n" +
 	"\aHolding\x12\x1a\n" +
 	"\x05place\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x05place\x12#\n" +
 	"\n" +

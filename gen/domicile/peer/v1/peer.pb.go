@@ -560,7 +560,12 @@ type DigestRequest struct {
 	To string `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
 	// When not zero: the range is to be listed however many entities it has, this many at the most. For a caller that has next to
 	// nothing of it.
-	List          uint32 `protobuf:"varint,4,opt,name=list,proto3" json:"list,omitempty"`
+	List uint32 `protobuf:"varint,4,opt,name=list,proto3" json:"list,omitempty"`
+	// When set, and the feed is a standby's: the idempotency records of the tenant that expire after this are compared too. They are
+	// spread over the lanes by their hashes; their ids are "~" and the hash in hexadecimal, so that they follow all entities.
+	RecordsAfter *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=records_after,json=recordsAfter,proto3" json:"records_after,omitempty"`
+	// When set: those alone that expire before this.
+	RecordsBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=records_before,json=recordsBefore,proto3" json:"records_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -621,6 +626,20 @@ func (x *DigestRequest) GetList() uint32 {
 		return x.List
 	}
 	return 0
+}
+
+func (x *DigestRequest) GetRecordsAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordsAfter
+	}
+	return nil
+}
+
+func (x *DigestRequest) GetRecordsBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordsBefore
+	}
+	return nil
 }
 
 // What Digest answers.
@@ -847,7 +866,7 @@ type FetchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The stream, as its destination, the caller, has it.
 	Stream *v1.Stream `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`
-	// The entities' ids, at most 100.
+	// The ids of entities and of idempotency records, at most 100.
 	Ids           []string `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -907,7 +926,9 @@ type FetchResponse struct {
 	// The entities that are there, perhaps the first of those asked for only: ask again for the rest.
 	States []*v1.State `protobuf:"bytes,3,rep,name=states,proto3" json:"states,omitempty"`
 	// The ids asked for, from the first, that states answers for; those without a state are not there.
-	Answered      uint32 `protobuf:"varint,4,opt,name=answered,proto3" json:"answered,omitempty"`
+	Answered uint32 `protobuf:"varint,4,opt,name=answered,proto3" json:"answered,omitempty"`
+	// The idempotency records among what was asked for and answered, in the order of the ids.
+	Records       []*v1.Idempotency `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -968,6 +989,13 @@ func (x *FetchResponse) GetAnswered() uint32 {
 		return x.Answered
 	}
 	return 0
+}
+
+func (x *FetchResponse) GetRecords() []*v1.Idempotency {
+	if x != nil {
+		return x.Records
+	}
+	return nil
 }
 
 // What Operate takes: the request of an operations method, for this region.
@@ -1391,12 +1419,14 @@ const file_domicile_peer_v1_peer_proto_rawDesc = "" +
 	"createTime\x12\x1a\n" +
 	"\x05epoch\x18\x05 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x1a\n" +
 	"\x05ready\x18\x06 \x01(\bB\x04\x88\xf8#\x01R\x05ready\"\x14\n" +
-	"\x12DeliverKeyResponse\"\x98\x01\n" +
+	"\x12DeliverKeyResponse\"\xa8\x02\n" +
 	"\rDigestRequest\x12=\n" +
 	"\x06stream\x18\x01 \x01(\v2\x1f.domicile.replication.v1.StreamB\x04\x88\xf8#\x01R\x06stream\x12\x18\n" +
 	"\x04from\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\x04from\x12\x14\n" +
 	"\x02to\x18\x03 \x01(\tB\x04\x88\xf8#\x01R\x02to\x12\x18\n" +
-	"\x04list\x18\x04 \x01(\rB\x04\x88\xf8#\x01R\x04list\"\xdd\x01\n" +
+	"\x04list\x18\x04 \x01(\rB\x04\x88\xf8#\x01R\x04list\x12E\n" +
+	"\rrecords_after\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\frecordsAfter\x12G\n" +
+	"\x0erecords_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\rrecordsBefore\"\xdd\x01\n" +
 	"\x0eDigestResponse\x12\x1a\n" +
 	"\x05epoch\x18\x01 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x16\n" +
 	"\x03seq\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x03seq\x12;\n" +
@@ -1414,12 +1444,13 @@ const file_domicile_peer_v1_peer_proto_rawDesc = "" +
 	"\x03seq\x18\x04 \x01(\x04B\x04\x88\xf8#\x01R\x03seq\"e\n" +
 	"\fFetchRequest\x12=\n" +
 	"\x06stream\x18\x01 \x01(\v2\x1f.domicile.replication.v1.StreamB\x04\x88\xf8#\x01R\x06stream\x12\x16\n" +
-	"\x03ids\x18\x02 \x03(\tB\x04\x88\xf8#\x01R\x03ids\"\xa3\x01\n" +
+	"\x03ids\x18\x02 \x03(\tB\x04\x88\xf8#\x01R\x03ids\"\xe9\x01\n" +
 	"\rFetchResponse\x12\x1a\n" +
 	"\x05epoch\x18\x01 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x16\n" +
 	"\x03seq\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x03seq\x12<\n" +
 	"\x06states\x18\x03 \x03(\v2\x1e.domicile.replication.v1.StateB\x04\x88\xf8#\x03R\x06states\x12 \n" +
-	"\banswered\x18\x04 \x01(\rB\x04\x88\xf8#\x01R\banswered\"\xfe\x05\n" +
+	"\banswered\x18\x04 \x01(\rB\x04\x88\xf8#\x01R\banswered\x12D\n" +
+	"\arecords\x18\x05 \x03(\v2$.domicile.replication.v1.IdempotencyB\x04\x88\xf8#\x03R\arecords\"\xfe\x05\n" +
 	"\x0eOperateRequest\x12\\\n" +
 	"\x0fget_sync_status\x18\x01 \x01(\v2,.domicile.operations.v1.GetSyncStatusRequestB\x04\x88\xf8#\x01H\x00R\rgetSyncStatus\x12R\n" +
 	"\vverify_sync\x18\x02 \x01(\v2).domicile.operations.v1.VerifySyncRequestB\x04\x88\xf8#\x01H\x00R\n" +
@@ -1489,22 +1520,23 @@ var file_domicile_peer_v1_peer_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),          // 16: google.protobuf.Timestamp
 	(*v1.Stream)(nil),                      // 17: domicile.replication.v1.Stream
 	(*v1.State)(nil),                       // 18: domicile.replication.v1.State
-	(*v11.GetSyncStatusRequest)(nil),       // 19: domicile.operations.v1.GetSyncStatusRequest
-	(*v11.VerifySyncRequest)(nil),          // 20: domicile.operations.v1.VerifySyncRequest
-	(*v11.RepairSyncRequest)(nil),          // 21: domicile.operations.v1.RepairSyncRequest
-	(*v11.ListDeadLettersRequest)(nil),     // 22: domicile.operations.v1.ListDeadLettersRequest
-	(*v11.RedriveDeadLettersRequest)(nil),  // 23: domicile.operations.v1.RedriveDeadLettersRequest
-	(*v11.DropDeadLettersRequest)(nil),     // 24: domicile.operations.v1.DropDeadLettersRequest
-	(*v11.ScanAuditRequest)(nil),           // 25: domicile.operations.v1.ScanAuditRequest
-	(*v11.ReportAuditRequest)(nil),         // 26: domicile.operations.v1.ReportAuditRequest
-	(*v11.GetSyncStatusResponse)(nil),      // 27: domicile.operations.v1.GetSyncStatusResponse
-	(*v11.VerifySyncResponse)(nil),         // 28: domicile.operations.v1.VerifySyncResponse
-	(*v11.RepairSyncResponse)(nil),         // 29: domicile.operations.v1.RepairSyncResponse
-	(*v11.ListDeadLettersResponse)(nil),    // 30: domicile.operations.v1.ListDeadLettersResponse
-	(*v11.RedriveDeadLettersResponse)(nil), // 31: domicile.operations.v1.RedriveDeadLettersResponse
-	(*v11.DropDeadLettersResponse)(nil),    // 32: domicile.operations.v1.DropDeadLettersResponse
-	(*v11.ScanAuditResponse)(nil),          // 33: domicile.operations.v1.ScanAuditResponse
-	(*v11.ReportAuditResponse)(nil),        // 34: domicile.operations.v1.ReportAuditResponse
+	(*v1.Idempotency)(nil),                 // 19: domicile.replication.v1.Idempotency
+	(*v11.GetSyncStatusRequest)(nil),       // 20: domicile.operations.v1.GetSyncStatusRequest
+	(*v11.VerifySyncRequest)(nil),          // 21: domicile.operations.v1.VerifySyncRequest
+	(*v11.RepairSyncRequest)(nil),          // 22: domicile.operations.v1.RepairSyncRequest
+	(*v11.ListDeadLettersRequest)(nil),     // 23: domicile.operations.v1.ListDeadLettersRequest
+	(*v11.RedriveDeadLettersRequest)(nil),  // 24: domicile.operations.v1.RedriveDeadLettersRequest
+	(*v11.DropDeadLettersRequest)(nil),     // 25: domicile.operations.v1.DropDeadLettersRequest
+	(*v11.ScanAuditRequest)(nil),           // 26: domicile.operations.v1.ScanAuditRequest
+	(*v11.ReportAuditRequest)(nil),         // 27: domicile.operations.v1.ReportAuditRequest
+	(*v11.GetSyncStatusResponse)(nil),      // 28: domicile.operations.v1.GetSyncStatusResponse
+	(*v11.VerifySyncResponse)(nil),         // 29: domicile.operations.v1.VerifySyncResponse
+	(*v11.RepairSyncResponse)(nil),         // 30: domicile.operations.v1.RepairSyncResponse
+	(*v11.ListDeadLettersResponse)(nil),    // 31: domicile.operations.v1.ListDeadLettersResponse
+	(*v11.RedriveDeadLettersResponse)(nil), // 32: domicile.operations.v1.RedriveDeadLettersResponse
+	(*v11.DropDeadLettersResponse)(nil),    // 33: domicile.operations.v1.DropDeadLettersResponse
+	(*v11.ScanAuditResponse)(nil),          // 34: domicile.operations.v1.ScanAuditResponse
+	(*v11.ReportAuditResponse)(nil),        // 35: domicile.operations.v1.ReportAuditResponse
 }
 var file_domicile_peer_v1_peer_proto_depIdxs = []int32{
 	1,  // 0: domicile.peer.v1.ReplicateRequest.items:type_name -> domicile.peer.v1.ReplicatedItem
@@ -1513,43 +1545,46 @@ var file_domicile_peer_v1_peer_proto_depIdxs = []int32{
 	16, // 3: domicile.peer.v1.SendResponse.now:type_name -> google.protobuf.Timestamp
 	16, // 4: domicile.peer.v1.DeliverKeyRequest.create_time:type_name -> google.protobuf.Timestamp
 	17, // 5: domicile.peer.v1.DigestRequest.stream:type_name -> domicile.replication.v1.Stream
-	10, // 6: domicile.peer.v1.DigestResponse.ranges:type_name -> domicile.peer.v1.RangeDigest
-	11, // 7: domicile.peer.v1.DigestResponse.entities:type_name -> domicile.peer.v1.EntityDigest
-	17, // 8: domicile.peer.v1.FetchRequest.stream:type_name -> domicile.replication.v1.Stream
-	18, // 9: domicile.peer.v1.FetchResponse.states:type_name -> domicile.replication.v1.State
-	19, // 10: domicile.peer.v1.OperateRequest.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusRequest
-	20, // 11: domicile.peer.v1.OperateRequest.verify_sync:type_name -> domicile.operations.v1.VerifySyncRequest
-	21, // 12: domicile.peer.v1.OperateRequest.repair_sync:type_name -> domicile.operations.v1.RepairSyncRequest
-	22, // 13: domicile.peer.v1.OperateRequest.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersRequest
-	23, // 14: domicile.peer.v1.OperateRequest.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersRequest
-	24, // 15: domicile.peer.v1.OperateRequest.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersRequest
-	25, // 16: domicile.peer.v1.OperateRequest.scan_audit:type_name -> domicile.operations.v1.ScanAuditRequest
-	26, // 17: domicile.peer.v1.OperateRequest.report_audit:type_name -> domicile.operations.v1.ReportAuditRequest
-	27, // 18: domicile.peer.v1.OperateResponse.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusResponse
-	28, // 19: domicile.peer.v1.OperateResponse.verify_sync:type_name -> domicile.operations.v1.VerifySyncResponse
-	29, // 20: domicile.peer.v1.OperateResponse.repair_sync:type_name -> domicile.operations.v1.RepairSyncResponse
-	30, // 21: domicile.peer.v1.OperateResponse.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersResponse
-	31, // 22: domicile.peer.v1.OperateResponse.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersResponse
-	32, // 23: domicile.peer.v1.OperateResponse.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersResponse
-	33, // 24: domicile.peer.v1.OperateResponse.scan_audit:type_name -> domicile.operations.v1.ScanAuditResponse
-	34, // 25: domicile.peer.v1.OperateResponse.report_audit:type_name -> domicile.operations.v1.ReportAuditResponse
-	0,  // 26: domicile.peer.v1.PeerService.Replicate:input_type -> domicile.peer.v1.ReplicateRequest
-	3,  // 27: domicile.peer.v1.PeerService.Send:input_type -> domicile.peer.v1.SendRequest
-	6,  // 28: domicile.peer.v1.PeerService.DeliverKey:input_type -> domicile.peer.v1.DeliverKeyRequest
-	8,  // 29: domicile.peer.v1.PeerService.Digest:input_type -> domicile.peer.v1.DigestRequest
-	12, // 30: domicile.peer.v1.PeerService.Fetch:input_type -> domicile.peer.v1.FetchRequest
-	14, // 31: domicile.peer.v1.PeerService.Operate:input_type -> domicile.peer.v1.OperateRequest
-	2,  // 32: domicile.peer.v1.PeerService.Replicate:output_type -> domicile.peer.v1.ReplicateResponse
-	5,  // 33: domicile.peer.v1.PeerService.Send:output_type -> domicile.peer.v1.SendResponse
-	7,  // 34: domicile.peer.v1.PeerService.DeliverKey:output_type -> domicile.peer.v1.DeliverKeyResponse
-	9,  // 35: domicile.peer.v1.PeerService.Digest:output_type -> domicile.peer.v1.DigestResponse
-	13, // 36: domicile.peer.v1.PeerService.Fetch:output_type -> domicile.peer.v1.FetchResponse
-	15, // 37: domicile.peer.v1.PeerService.Operate:output_type -> domicile.peer.v1.OperateResponse
-	32, // [32:38] is the sub-list for method output_type
-	26, // [26:32] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	16, // 6: domicile.peer.v1.DigestRequest.records_after:type_name -> google.protobuf.Timestamp
+	16, // 7: domicile.peer.v1.DigestRequest.records_before:type_name -> google.protobuf.Timestamp
+	10, // 8: domicile.peer.v1.DigestResponse.ranges:type_name -> domicile.peer.v1.RangeDigest
+	11, // 9: domicile.peer.v1.DigestResponse.entities:type_name -> domicile.peer.v1.EntityDigest
+	17, // 10: domicile.peer.v1.FetchRequest.stream:type_name -> domicile.replication.v1.Stream
+	18, // 11: domicile.peer.v1.FetchResponse.states:type_name -> domicile.replication.v1.State
+	19, // 12: domicile.peer.v1.FetchResponse.records:type_name -> domicile.replication.v1.Idempotency
+	20, // 13: domicile.peer.v1.OperateRequest.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusRequest
+	21, // 14: domicile.peer.v1.OperateRequest.verify_sync:type_name -> domicile.operations.v1.VerifySyncRequest
+	22, // 15: domicile.peer.v1.OperateRequest.repair_sync:type_name -> domicile.operations.v1.RepairSyncRequest
+	23, // 16: domicile.peer.v1.OperateRequest.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersRequest
+	24, // 17: domicile.peer.v1.OperateRequest.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersRequest
+	25, // 18: domicile.peer.v1.OperateRequest.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersRequest
+	26, // 19: domicile.peer.v1.OperateRequest.scan_audit:type_name -> domicile.operations.v1.ScanAuditRequest
+	27, // 20: domicile.peer.v1.OperateRequest.report_audit:type_name -> domicile.operations.v1.ReportAuditRequest
+	28, // 21: domicile.peer.v1.OperateResponse.get_sync_status:type_name -> domicile.operations.v1.GetSyncStatusResponse
+	29, // 22: domicile.peer.v1.OperateResponse.verify_sync:type_name -> domicile.operations.v1.VerifySyncResponse
+	30, // 23: domicile.peer.v1.OperateResponse.repair_sync:type_name -> domicile.operations.v1.RepairSyncResponse
+	31, // 24: domicile.peer.v1.OperateResponse.list_dead_letters:type_name -> domicile.operations.v1.ListDeadLettersResponse
+	32, // 25: domicile.peer.v1.OperateResponse.redrive_dead_letters:type_name -> domicile.operations.v1.RedriveDeadLettersResponse
+	33, // 26: domicile.peer.v1.OperateResponse.drop_dead_letters:type_name -> domicile.operations.v1.DropDeadLettersResponse
+	34, // 27: domicile.peer.v1.OperateResponse.scan_audit:type_name -> domicile.operations.v1.ScanAuditResponse
+	35, // 28: domicile.peer.v1.OperateResponse.report_audit:type_name -> domicile.operations.v1.ReportAuditResponse
+	0,  // 29: domicile.peer.v1.PeerService.Replicate:input_type -> domicile.peer.v1.ReplicateRequest
+	3,  // 30: domicile.peer.v1.PeerService.Send:input_type -> domicile.peer.v1.SendRequest
+	6,  // 31: domicile.peer.v1.PeerService.DeliverKey:input_type -> domicile.peer.v1.DeliverKeyRequest
+	8,  // 32: domicile.peer.v1.PeerService.Digest:input_type -> domicile.peer.v1.DigestRequest
+	12, // 33: domicile.peer.v1.PeerService.Fetch:input_type -> domicile.peer.v1.FetchRequest
+	14, // 34: domicile.peer.v1.PeerService.Operate:input_type -> domicile.peer.v1.OperateRequest
+	2,  // 35: domicile.peer.v1.PeerService.Replicate:output_type -> domicile.peer.v1.ReplicateResponse
+	5,  // 36: domicile.peer.v1.PeerService.Send:output_type -> domicile.peer.v1.SendResponse
+	7,  // 37: domicile.peer.v1.PeerService.DeliverKey:output_type -> domicile.peer.v1.DeliverKeyResponse
+	9,  // 38: domicile.peer.v1.PeerService.Digest:output_type -> domicile.peer.v1.DigestResponse
+	13, // 39: domicile.peer.v1.PeerService.Fetch:output_type -> domicile.peer.v1.FetchResponse
+	15, // 40: domicile.peer.v1.PeerService.Operate:output_type -> domicile.peer.v1.OperateResponse
+	35, // [35:41] is the sub-list for method output_type
+	29, // [29:35] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_domicile_peer_v1_peer_proto_init() }
