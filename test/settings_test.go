@@ -211,7 +211,9 @@ func TestSettingsAtHomeAreNeverThePast(t *testing.T) {
 func TestSettingsArePurged(t *testing.T) {
 	t.Parallel()
 	p := domiciletest.Start(t, domiciletest.Config{Services: services.All(), Demo: true})
-	key := p.CreateTenant(t, &tenancyv1.Tenant{Id: "passing", Home: "eu-central-1"})
+	key := p.CreateTenant(t, &tenancyv1.Tenant{
+		Id: "passing", Home: "eu-central-1", Standby: "none", Transit: tenancyv1.Transit_TRANSIT_FORWARD, Projections: tenancyv1.Projections_PROJECTIONS_NONE,
+	})
 	s := settingsOf{p, key, "all"}
 	token := s.update(t, "us-east-1", "key", setText("theme", "dark"), increment("n", 1)).header.Get(consistencyHeader)
 	for _, region := range p.Regions() {

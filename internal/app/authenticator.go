@@ -38,7 +38,8 @@ func (a authenticator) Authenticate(ctx context.Context, bearer string, c *call.
 }
 
 // atHome refuses the call of a tenant that, as this region knows it, is no longer active or, unless the region's replica answers it,
-// has another home. The edge has looked already, but its directory may be older, and between its look and the end of the call's body the tenant may have been deleted.
+// has another home. The edge has looked already, but its directory may be older, and between its look and the end of the call's body
+// the tenant may have been deleted.
 func (a authenticator) atHome(c *call.Call) error {
 	if c.Home == "" {
 		return nil // A method of the control region: not a tenant's call.

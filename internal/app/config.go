@@ -53,9 +53,5 @@ func (c Config) regions() []ident.RegionID {
 	if len(c.Regions) > 0 {
 		return c.Regions
 	}
-	var all []ident.RegionID
-	for _, i := range c.Topology.Regions() {
-		all = append(all, c.Topology.ID(i))
-	}
-	return all
+	return c.Topology.IDs()
 }

@@ -19,9 +19,10 @@ const keyRetry = 5 * time.Second
 // keyDelivery brings the keys of tenants that are at home here to the regions that may open projections of scope JURISDICTION. The
 // home waits for none of them, unlike for the standby: until a region has the key, its reads go home.
 type keyDelivery struct {
+	*pending
+
 	region   *region
 	topology *topology.Topology
-	*pending
 }
 
 func newKeyDelivery(r *region, t *topology.Topology) *keyDelivery {
@@ -50,7 +51,8 @@ func (k *keyDelivery) run(ctx context.Context) error {
 		}
 	}
 	k.pending.run(ctx, keyRetry, k.deliver, func(tenant ident.TenantID, err error) {
-		k.region.logger.DebugContext(ctx, "a tenant's key is not with every region that may read", slog.String("tenant", string(tenant)), slog.Any("error", err))
+		k.region.logger.DebugContext(ctx, "a tenant's key is not with every region that may read",
+			slog.String("tenant", string(tenant)), slog.Any("error", err))
 	})
 	return nil
 }

@@ -92,7 +92,7 @@ type operators struct{ region *region }
 // Operate implements operations.Regions.
 func (o operators) Operate(ctx context.Context, to ident.RegionID, request *peerv1.OperateRequest) (*peerv1.OperateResponse, error) {
 	if to == o.region.id {
-		return operator{o.region}.Operate(ctx, to, request)
+		return operator(o).Operate(ctx, to, request)
 	}
 	if err := o.probe(ctx, to, request); err != nil {
 		return nil, err

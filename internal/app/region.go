@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,7 +107,7 @@ func (p *Platform) assemble(ctx context.Context, r *region) error {
 	if err := r.openDirectory(ctx, p); err != nil {
 		return err
 	}
-	if err := r.openData(p); err != nil {
+	if err := r.openData(p); err != nil { //nolint:contextcheck // wrapping does no I/O that a context could end
 		return err
 	}
 	if err := r.openSync(ctx, p); err != nil {
@@ -199,12 +200,7 @@ func (r *region) openDirectory(ctx context.Context, p *Platform) error {
 
 // openTable opens the region's replica of the directory's global table, and its links to all other regions.
 func (r *region) openTable(ctx context.Context, p *Platform) error {
-	var others []ident.RegionID
-	for _, i := range p.cfg.Topology.Regions() {
-		if i != r.index {
-			others = append(others, p.cfg.Topology.ID(i))
-		}
-	}
+	others := slices.DeleteFunc(p.cfg.Topology.IDs(), func(id ident.RegionID) bool { return id == r.id })
 	table, err := globaltable.Open(ctx, globaltable.Config{
 		Region: r.id, Peers: others, Local: r.db.Table(directoryTable), Clock: p.cfg.Clock, Logger: r.logger,
 	})

@@ -22,9 +22,10 @@ const settleRetry = 5 * time.Second
 // with them, and has lanes repaired that it allows and that are not known here. It is told of changes, and looks at all tenants when
 // it starts, so that what a crash left is found.
 type settler struct {
+	*pending
+
 	region   *region
 	topology *topology.Topology
-	*pending
 }
 
 func newSettler(r *region, t *topology.Topology) *settler {

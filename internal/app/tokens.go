@@ -62,10 +62,7 @@ func (r *region) openTokens(cfg Config) error {
 		Region: r.id, Source: r.directory.Index, Unwrap: unwrap, Clock: cfg.Clock, Logger: r.logger,
 	})
 	t.keys = consistency.NewCodes(t.ring)
-	var regions []ident.RegionID
-	for _, i := range cfg.Topology.Regions() {
-		regions = append(regions, cfg.Topology.ID(i))
-	}
+	regions := cfg.Topology.IDs()
 	var err error
 	t.codec, err = consistency.NewCodec(consistency.CodecConfig{Keys: t.ring, Regions: regions})
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
-	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
@@ -58,10 +57,7 @@ func OpenReplica(cfg ReplicaConfig) (*Replica, error) {
 		return nil, err
 	}
 	control := cfg.Topology.ID(cfg.Topology.Control())
-	var regions []ident.RegionID
-	for _, i := range cfg.Topology.Regions() {
-		regions = append(regions, cfg.Topology.ID(i))
-	}
+	regions := cfg.Topology.IDs()
 	sink := Sink(r.Index)
 	if cfg.Also != nil {
 		sink = Sinks{r.Index, cfg.Also}

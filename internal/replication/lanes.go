@@ -116,7 +116,8 @@ type Owed struct {
 	Behind bool
 }
 
-// Owed returns the lanes that are behind or stuck, as far as this process has seen them: see Inspect.
+// Owed returns the lanes that are behind or stuck, as far as this process has seen them: see Inspect. A lane that the tenant's record does
+// not grant, perhaps not any more, is owed nothing: its home would refuse.
 func (a *Applier) Owed() []Owed {
 	now := a.cfg.Clock()
 	a.mu.Lock()
@@ -124,11 +125,18 @@ func (a *Applier) Owed() []Owed {
 	var owed []Owed
 	for id, l := range a.lanes {
 		stuck := (l.gap || l.reached != ident.Version{}) && now.Sub(l.since) >= a.cfg.StuckAfter
-		if l.behind || stuck {
+		if (l.behind || stuck) && a.granted(id) {
 			owed = append(owed, Owed{Stream: id.message(), Behind: l.behind})
 		}
 	}
 	return owed
+}
+
+// granted tells whether the directory here says that the region gets a stream, from its origin.
+func (a *Applier) granted(id streamID) bool {
+	tenant, known := a.cfg.Directory.Tenant(id.tenant)
+	origin, in := a.cfg.Topology.Index(id.origin)
+	return known && in && tenant.Home == origin && GrantOf(a.cfg.Topology, tenant, a.self).Has(id.feed)
 }
 
 // Inspect reads the watermarks of a tenant, so that Owed knows of its lanes after a restart. A lane without a watermark counts as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -343,5 +344,56 @@ func TestRelayRuns(t *testing.T) {
 	w.deliverAll()
 	if got := w.lane(w.regions[1], projections); got.Watermark.Seq != 43 || !got.Complete {
 		t.Errorf("the lane is at %+v, want 43", got)
+	}
+}
+
+// busyTable commits a write after each read of a lane's outbox, before anything else is read.
+type busyTable struct {
+	store.Store
+
+	write func()
+}
+
+func (b busyTable) Query(ctx context.Context, q store.Query) (store.Page, error) {
+	page, err := b.Store.Query(ctx, q)
+	if strings.HasPrefix(q.From, "o/") {
+		b.write()
+	}
+	return page, err
+}
+
+// A write that is committed while a step reads, does not look like one that was pruned: the stream is not opened anew.
+func TestWriteDuringAStepOpensNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, openTables(t), safeguards{})
+	w.tenant(acme)
+	w.fill(1)
+	w.relayAll()
+	w.deliverAll()
+	n := 0
+	table := w.table
+	w.table = busyTable{table, func() {
+		if n++; n < 20 {
+			outer := w.table
+			w.table = table
+			w.fill(1)
+			w.table = outer
+		}
+	}}
+	w.startRelay(RelayTuning{})
+	for range 5 {
+		// The store tells of a write that was sent already.
+		w.relay.Ring([]store.Change{{Key: keyspace.Outbox(acme, soleLane(), 1)}})
+		w.relayAll()
+	}
+	w.deliverAll()
+	head, err := table.Get(t.Context(), keyspace.Counter(acme, soleLane()))
+	if err != nil || n < 5 {
+		t.Fatalf("%d writes, %v", n, err)
+	}
+	for _, r := range w.regions {
+		if lane := w.lane(r, projections); !lane.Complete || lane.Watermark != head.Version {
+			t.Errorf("%s: %+v, the home is at %+v", r.id, lane, head.Version)
+		}
 	}
 }

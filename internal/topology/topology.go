@@ -226,3 +226,12 @@ func (t *Topology) Regions() []Index {
 	}
 	return slices.Clip(all)
 }
+
+// IDs returns the ids of all regions, in the order of the file.
+func (t *Topology) IDs() []ident.RegionID {
+	all := make([]ident.RegionID, 0, t.Len())
+	for _, i := range t.Regions() {
+		all = append(all, t.ID(i))
+	}
+	return all
+}

@@ -73,6 +73,7 @@ func Run(ctx context.Context, cfg Config) error {
 		{"What is written in Frankfurt is read in Singapore, by Singapore, and never the past", g.readYourWrites},
 		{"What is regulated is read in the jurisdiction, and outside of it at home", g.scopes},
 		{"A region is cut off; the others go on, and it catches up", g.partition},
+		{"Configuration is written in two regions at once, and both see all of it", g.twoPrimaries},
 		{"Every copy is what its home has", g.agree},
 		{"On disk: names, address and note sealed, in every region", g.sealedAtRest},
 		{"An audit of every item of every store and queue", g.auditScan},

@@ -35,11 +35,7 @@ func (s *service) regionsOf(region string) ([]ident.RegionID, error) {
 		}
 		return []ident.RegionID{ident.RegionID(region)}, nil
 	}
-	all := make([]ident.RegionID, 0, s.cfg.Topology.Len())
-	for _, i := range s.cfg.Topology.Regions() {
-		all = append(all, s.cfg.Topology.ID(i))
-	}
-	return all, nil
+	return s.cfg.Topology.IDs(), nil
 }
 
 // reply is what a region answered, or why it did not.

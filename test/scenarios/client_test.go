@@ -96,10 +96,13 @@ func (w *world) newOp() {
 	o := &op{n: w.ops, client: c, tenant: tenant, kind: create, handle: fmt.Sprintf("h%d", w.ops), begun: w.now, called: w.stepNo}
 	// Few addresses, so that one is taken, freed and taken again.
 	o.email = fmt.Sprintf("u%d@example.org", w.draw(6))
-	if ids := w.truth.ids[tenant]; len(ids) > 0 && w.draw(100) < 65 {
-		o.id = ids[w.draw(len(ids))]
+	if alive := w.truth.alive(tenant); len(alive) > 3 || len(alive) > 0 && w.draw(100) < 80 {
+		o.id = alive[w.draw(len(alive))]
+		if all := w.truth.ids[tenant]; w.draw(8) == 0 {
+			o.id = all[w.draw(len(all))]
+		}
 		o.kind = update
-		if w.draw(3) == 0 {
+		if w.draw(4) == 0 {
 			o.kind = remove
 		}
 		if known, ok := c.etags[o.id]; ok && w.draw(2) == 0 {

@@ -142,21 +142,27 @@ func (m *memory) Query(ctx context.Context, q store.Query) (store.Page, error) {
 
 // Commit implements store.Store.
 func (m *memory) Commit(ctx context.Context, c store.Commit) error {
+	_, err := m.commit(ctx, c)
+	return err
+}
+
+// commit also tells whether the commit took effect now, and not before under its token.
+func (m *memory) commit(ctx context.Context, c store.Commit) (took bool, err error) {
 	if err := errors.Join(m.usable(ctx), c.Validate()); err != nil {
-		return err
+		return false, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.usable(ctx); err != nil {
-		return err
+		return false, err
 	}
 	now := m.clock()
 	digest := c.Digest()
 	if was, known := m.tokens[c.Token]; c.Token != "" && known && now.Before(was.until) {
 		if was.digest != digest {
-			return store.ErrInvalid
+			return false, store.ErrInvalid
 		}
-		return nil
+		return false, nil
 	}
 	refused := &store.ConditionError{Failed: make([]bool, len(c.Ops)), Stored: make([]ident.Version, len(c.Ops))}
 	for i, op := range c.Ops {
@@ -169,7 +175,7 @@ func (m *memory) Commit(ctx context.Context, c store.Commit) error {
 		}
 	}
 	if slices.Contains(refused.Failed, true) {
-		return refused
+		return false, refused
 	}
 	if c.Token != "" {
 		m.tokens[c.Token] = spent{digest, now.Add(store.TokenLife)}
@@ -193,7 +199,7 @@ func (m *memory) Commit(ctx context.Context, c store.Commit) error {
 		default:
 		}
 	}
-	return nil
+	return true, nil
 }
 
 func (m *memory) put(item store.Item) {

@@ -22,7 +22,6 @@ import (
 	"github.com/domicile-api/domicile/internal/crdt"
 	"github.com/domicile-api/domicile/internal/idempotency"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/queue/storequeue"
 	"github.com/domicile-api/domicile/internal/repair"
 	"github.com/domicile-api/domicile/internal/replication"
@@ -143,7 +142,8 @@ func (g *guarded) Commit(ctx context.Context, c store.Commit) (err error) {
 				return
 			}
 		}
-		if err = g.memory.Commit(ctx, c); err == nil {
+		var took bool
+		if took, err = g.commit(ctx, c); took {
 			g.r.committed(g.name, c)
 		}
 	})
@@ -196,9 +196,6 @@ func (r *region) start() {
 	w := r.w
 	r.up, r.fuse, r.doubtful = true, &fuse{w: w}, 0
 	r.queues = make(map[string]queues)
-	for name := range r.tables {
-		_ = name
-	}
 	table := func(name string) *guarded { return &guarded{memory: r.tables[name], r: r, fuse: r.fuse, name: name} }
 	regional, replica := table(regionalTable), table(replicaTable)
 	jurisdiction := theTopology().Jurisdiction(r.index)
@@ -473,5 +470,3 @@ func (r *region) audited() (findings []string) {
 func (r *region) receive(ctx context.Context, name string) error {
 	return r.applier.Receive(ctx, r.queues[name].main, replication.RunConfig{Visibility: visibility, Logger: slog.New(slog.DiscardHandler)})
 }
-
-var _ queue.Queue = (*storequeue.Queue)(nil)

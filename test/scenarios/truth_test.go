@@ -97,6 +97,16 @@ func (t *truth) committed(r *region, c store.Commit) {
 	}
 }
 
+// alive are the entities that are not deleted.
+func (t *truth) alive(tenant ident.TenantID) (all []string) {
+	for _, id := range t.ids[tenant] {
+		if facts := t.facts[tenant][id]; !facts[len(facts)-1].deleted {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
 func cond(b bool, yes, no string) string {
 	if b {
 		return yes
@@ -249,7 +259,7 @@ func (w *world) checkItem(r *region, tenant ident.TenantID, feed replicationv1.F
 		if replica.GetScope() != want {
 			return fmt.Errorf("its scope is %v", replica.GetScope())
 		}
-		open, sealed, bind.Type = replica.GetClear(), replica.GetSealed(), replication.SealedType(userEntity)
+		open, sealed, bind.Type = replica.GetClear(), replica.GetSealed(), keyspace.SealType(userEntity)
 	}
 	var user profilev1.User
 	if err := proto.Unmarshal(open, &user); err != nil {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
@@ -77,9 +75,8 @@ func newWorld(seed uint64, o off) *world {
 	}
 	for i := range topology.Index(4) {
 		r := newRegion(w, i)
-		for _, each := range releases()[:1] {
-			r.known.tables[string(each.catalog.Classes().Fingerprint())] = each.catalog.Classes()
-		}
+		classes := r.release.catalog.Classes()
+		r.known.tables[string(classes.Fingerprint())] = classes
 		w.regions = append(w.regions, r)
 	}
 	if w.draw(2) == 0 { // One clock is wrong, by up to ten minutes.
@@ -182,8 +179,8 @@ type move struct {
 }
 
 var moves = []move{
-	{14, false, func(w *world, _ *region) { w.newOp() }},
-	{40, false, func(w *world, _ *region) { w.goOn() }},
+	{24, false, func(w *world, _ *region) { w.newOp() }},
+	{70, false, func(w *world, _ *region) { w.goOn() }},
 	{8, false, func(w *world, _ *region) { w.again() }},
 	{14, false, func(w *world, _ *region) { w.read() }},
 	{12, false, func(_ *world, r *region) { r.ring() }},
@@ -652,5 +649,3 @@ func (w *world) upgrade(r *region) {
 	w.note("%s gets the newer release", r.id)
 	r.start()
 }
-
-var _ = proto.Marshal

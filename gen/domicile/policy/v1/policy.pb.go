@@ -152,8 +152,8 @@ const (
 	Route_ROUTE_NEAREST Route = 2
 	// In the control region; an operator's method.
 	Route_ROUTE_CONTROL Route = 3
-	// In the region the call came in at, whatever it does: for writes of multi-primary entities, which every region may make. Request
-	// and answer may reach GLOBAL fields only.
+	// In the region the call came in at, whatever it does: for methods of multi-primary entities, which every region reads and
+	// writes itself. Request and answer may reach GLOBAL fields only.
 	Route_ROUTE_ANY Route = 4
 )
 
