@@ -26,8 +26,13 @@ var internalHeaders = []string{
 
 const viewerPrefix = "Cloudfront-Viewer-"
 
-// stripInternal removes them.
+// stripInternal removes them, and what Connection names: that was for this hop alone, so nothing here may rely on it.
 func stripInternal(h http.Header) {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			delete(h, http.CanonicalHeaderKey(strings.TrimSpace(name)))
+		}
+	}
 	for _, name := range internalHeaders {
 		delete(h, name)
 	}
@@ -46,7 +51,7 @@ func forwardable(h http.Header, room int) http.Header {
 			out[name] = values
 		}
 	}
-	for _, line := range h["Connection"] {
+	for _, line := range h["Connection"] { // An answer's; a request's are gone already.
 		for name := range strings.SplitSeq(line, ",") {
 			delete(out, http.CanonicalHeaderKey(strings.TrimSpace(name)))
 		}

@@ -30,6 +30,7 @@ var kinds = []struct {
 	{"a read by POST", "POST", "/v1/users:lookup", `{"email":"ada@example.com"}`, false, "REGION_UNAVAILABLE"},
 	{"a write", "POST", "/v1/users", `{"handle":"ada"}`, false, "OUTCOME_UNKNOWN"},
 	{"a write without a body", "DELETE", "/v1/users/x", "", false, "OUTCOME_UNKNOWN"},
+	{"a write whose key is for the first hop alone", "POST", "/v1/users", `{"handle":"ada"}`, true, "OUTCOME_UNKNOWN"},
 	{"a write with a key", "POST", "/v1/users", `{"handle":"ada"}`, true, "REGION_UNAVAILABLE"},
 	{"a write with a key and no body", "DELETE", "/v1/users/x", "", true, "REGION_UNAVAILABLE"},
 }
@@ -40,6 +41,9 @@ func (p *platform) kind(t testing.TB, i int) *http.Request {
 	r := p.request(t, "us-east-1", "acme-eu", k.method, k.path, "application/json", strings.NewReader(k.body))
 	if k.key {
 		r.Header.Set("Idempotency-Key", "k1")
+	}
+	if strings.Contains(k.name, "first hop") {
+		r.Header.Set("Connection", "keep-alive, idempotency-key")
 	}
 	return r
 }

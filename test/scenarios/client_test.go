@@ -84,6 +84,7 @@ type attempt struct {
 	// floor is what the answer's token must cover.
 	floor ident.Positions
 	step  int
+	begun int
 	err   error
 	user  *profilev1.User
 }
@@ -119,7 +120,7 @@ func (w *world) launch(o *op) {
 	if !edge.up || !at.up || !w.net.passes(edge, at) {
 		return
 	}
-	a := &attempt{op: o, edge: edge, at: at}
+	a := &attempt{op: o, edge: edge, at: at, begun: w.stepNo}
 	a.c = w.callOf(o.tenant, edge, at)
 	key := fmt.Sprintf("key %d", o.n)
 	if w.off.record {
@@ -242,7 +243,7 @@ func (w *world) answer(i int) {
 	}
 	o.over, o.returned = true, w.stepNo
 	if a.err != nil {
-		o.refused = reason
+		o.refused, o.called = reason, a.begun // No other attempt had an effect, so it is this one that the answer is about.
 		return
 	}
 	o.acked, o.version = true, version
@@ -485,8 +486,6 @@ var entityModel = porcupine.Model{
 			return !there, s
 		case in.failure == errorsv1.Reason_REASON_ETAG_MISMATCH:
 			return mismatch, s
-		case in.failure != 0:
-			return true, s
 		case in.kind == create:
 			return !there && s.version == ident.Version{}, register{in.handle, in.version}
 		case in.kind == update:
@@ -515,7 +514,8 @@ func (w *world) checkLinear() {
 		if o.over {
 			end = int64(o.returned)
 		}
-		if id == "" || times == 0 && o.refused == 0 {
+		says := o.refused == errorsv1.Reason_REASON_NOT_FOUND || o.refused == errorsv1.Reason_REASON_ETAG_MISMATCH
+		if id == "" || times == 0 && !says {
 			continue
 		}
 		histories[id] = append(histories[id], porcupine.Operation{

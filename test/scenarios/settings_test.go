@@ -131,17 +131,25 @@ func (w *world) spread(r, to *region, limit int) (some bool) {
 	}
 	at := cursorKey{to.id}
 	positions, _, err := r.kept.Outbox(context.Background(), acme, r.cursors[at], limit)
-	if err != nil || len(positions) == 0 {
+	if err != nil {
 		return false
 	}
-	if before := positions[0].Seq - 1; before > r.cursors[at] { // The outbox no longer goes back to there.
+	reached, err := r.kept.Reached(context.Background(), acme)
+	if err != nil {
+		return false
+	}
+	before := reached[r.id]
+	if len(positions) > 0 {
+		before = positions[0].Seq - 1
+	}
+	if before > r.cursors[at] { // The outbox no longer goes back to there.
 		err := w.net.do("the opening of settings from", r, to, func() error {
 			return to.kept.Open(context.Background(), acme, r.id, before)
 		})
 		if err != nil {
 			return false
 		}
-		r.cursors[at] = before
+		r.cursors[at], some = before, true
 	}
 	for _, p := range positions {
 		state, err := r.kept.Tell(context.Background(), acme, p.Namespace)
