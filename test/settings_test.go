@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -14,15 +15,15 @@ import (
 	"github.com/domicile-api/domicile/services"
 )
 
-// increment, addMember and setText are operations on a namespace, as JSON.
+// increment, addMember and setTheme are operations on a namespace, as JSON.
 func increment(key string, by int) map[string]any {
-	return map[string]any{"key": key, "increment": fmt.Sprint(by)}
+	return map[string]any{"key": key, "increment": strconv.Itoa(by)}
 }
 
 func addMember(key, member string) map[string]any { return map[string]any{"key": key, "add": member} }
 
-func setText(key, text string) map[string]any {
-	return map[string]any{"key": key, "set": map[string]any{"stringValue": text}}
+func setTheme(text string) map[string]any {
+	return map[string]any{"key": "theme", "set": map[string]any{"stringValue": text}}
 }
 
 // settingsOf are a tenant's settings in one namespace, through any region.
@@ -99,12 +100,12 @@ func TestSettingsOfTwoRegions(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, region := range regions {
 		wg.Go(func() {
-			a := s.update(t, region, "", increment("visits", i+1), addMember("features", region), setText("theme", "of "+region))
+			a := s.update(t, region, "", increment("visits", i+1), addMember("features", region), setTheme("of "+region))
 			tokens[i] = a.header.Get(consistencyHeader)
 		})
 	}
 	wg.Wait()
-	var shown []map[string]any
+	shown := make([]map[string]any, 0, len(regions))
 	for _, region := range regions {
 		entries := s.read(t, region, tokens...)
 		shown = append(shown, entries)
@@ -146,8 +147,8 @@ func TestSettingsThroughFaults(t *testing.T) {
 		for _, region := range []string{"eu-central-1", "sa-east-1", "us-east-1", "eu-central-1"} {
 			s.update(t, region, key, increment("visits", 1))
 		}
-		s.update(t, "sa-east-1", "", addMember("seen", fmt.Sprintf("south %d", n)), setText("theme", "dark"))
-		s.update(t, "eu-west-1", "", addMember("seen", fmt.Sprintf("north %d", n)), setText("theme", "light"))
+		s.update(t, "sa-east-1", "", addMember("seen", fmt.Sprintf("south %d", n)), setTheme("dark"))
+		s.update(t, "eu-west-1", "", addMember("seen", fmt.Sprintf("north %d", n)), setTheme("light"))
 	}
 	token := s.update(t, "us-east-1", "", increment("others", 1)).header.Get(consistencyHeader)
 	cut := do(t, call{
@@ -183,10 +184,10 @@ func TestSettingsAtHomeAreNeverThePast(t *testing.T) {
 	ops := operator(p.OperationsEndpoint(), p.OperatorKey())
 	s := settingsOf{p, p.DemoKey("acme-eu"), "home"}
 	inject(t, ops, partition("sa-east-1"))
-	token := s.update(t, "sa-east-1", "", setText("theme", "dark")).header.Get(consistencyHeader)
+	token := s.update(t, "sa-east-1", "", setTheme("dark")).header.Get(consistencyHeader)
 	for _, c := range []call{
 		{method: http.MethodGet},
-		{method: http.MethodPatch, body: map[string]any{"operations": []any{setText("theme", "light")}}},
+		{method: http.MethodPatch, body: map[string]any{"operations": []any{setTheme("light")}}},
 	} {
 		for _, region := range []string{"eu-central-1", "ap-southeast-1"} {
 			c.url, c.key = p.Endpoint(region)+"/v1/settings/home", s.key
@@ -215,7 +216,7 @@ func TestSettingsArePurged(t *testing.T) {
 		Id: "passing", Home: "eu-central-1", Standby: "none", Transit: tenancyv1.Transit_TRANSIT_FORWARD, Projections: tenancyv1.Projections_PROJECTIONS_NONE,
 	})
 	s := settingsOf{p, key, "all"}
-	token := s.update(t, "us-east-1", "key", setText("theme", "dark"), increment("n", 1)).header.Get(consistencyHeader)
+	token := s.update(t, "us-east-1", "key", setTheme("dark"), increment("n", 1)).header.Get(consistencyHeader)
 	for _, region := range p.Regions() {
 		s.read(t, region, token)
 	}

@@ -88,6 +88,12 @@ func (c *configuration) connect(cfg Config, sender *peer.Sender) error {
 	return nil
 }
 
+// Observe implements peer.Clocks: whatever was sent to a region, a heartbeat at least, has shown its clock, and that it answers.
+func (c *configuration) Observe(region ident.RegionID, sent, theirs, received time.Time) {
+	c.clocks.Observe(region, sent, theirs, received)
+	c.relay.Answers(region)
+}
+
 // others are all regions but this.
 func (c *configuration) others(cfg Config) []ident.RegionID {
 	var all []ident.RegionID

@@ -15,16 +15,13 @@ import (
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
-	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
 	"github.com/domicile-api/domicile/internal/audit"
 	"github.com/domicile-api/domicile/internal/directory"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/peer"
-	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/repair"
 	"github.com/domicile-api/domicile/internal/replication"
 	"github.com/domicile-api/domicile/internal/residency"
@@ -97,7 +94,7 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 		return err
 	}
 	maker := &replication.Maker{Table: r.regional, Sealer: r.keys, Catalog: s.catalog}
-	sender := peer.NewSender(r.peers).Comparing(cfg.Clock, r.settings.clocks)
+	sender := peer.NewSender(r.peers).Comparing(cfg.Clock, r.settings)
 	err := r.settings.connect(cfg, sender)
 	if err != nil {
 		return err
@@ -302,67 +299,6 @@ func (s *synchronisation) Classes(fingerprint []byte) (*residency.Classes, bool)
 	return compiled, true
 }
 
-// Highest implements entity.ReplicaLanes.
-func (s *synchronisation) Highest(
-	ctx context.Context, tenant ident.TenantID, home ident.RegionID, lane ident.Lane,
-) (ident.Version, bool, error) {
-	l, err := replication.ReadLane(ctx, s.region.replica, tenant, replicationv1.Feed_FEED_PROJECTIONS, home, lane)
-	return ident.Version{Epoch: l.Watermark.Epoch, Seq: l.Highest}, l.Complete, err
-}
-
-// Positions implements consistency.Replica.
-func (s *synchronisation) Positions(ctx context.Context, tenant ident.TenantID, home ident.RegionID) (ident.Positions, bool, error) {
-	t, known := s.Tenant(tenant)
-	if !known {
-		return ident.Positions{}, false, nil
-	}
-	marks, err := replication.ReadWatermarks(ctx, s.region.replica, tenant, replicationv1.Feed_FEED_PROJECTIONS, home)
-	if err != nil || !marks.Complete(t.Epoch) {
-		return ident.Positions{}, false, err
-	}
-	have := ident.Positions{Epoch: t.Epoch}
-	for lane := range marks {
-		have.Lanes[lane] = marks[lane].Watermark.Seq
-	}
-	return have, true, nil
-}
-
-// Watch implements consistency.Replica. The applier's own watch ends with the first move, so it is begun anew after each.
-func (s *synchronisation) Watch(tenant ident.TenantID) (<-chan struct{}, func()) {
-	changed, done := make(chan struct{}, 1), make(chan struct{})
-	moved, cancel := s.applier.Watch(tenant)
-	go func() {
-		for {
-			select {
-			case <-done:
-				cancel()
-				return
-			case <-moved:
-			}
-			cancel()
-			moved, cancel = s.applier.Watch(tenant)
-			select {
-			case changed <- struct{}{}:
-			default: // It says so already.
-			}
-		}
-	}()
-	return changed, sync.OnceFunc(func() { close(done) })
-}
-
-// Staleness is how old this region's replica of a tenant is at the most.
-func (s *synchronisation) Staleness(tenant ident.TenantID) (time.Duration, bool) {
-	t, known := s.Tenant(tenant)
-	if !known {
-		return 0, false
-	}
-	fresh, ok, err := s.applier.Fresh(s.region.ctx, tenant, replicationv1.Feed_FEED_PROJECTIONS, s.topology.ID(t.Home))
-	if err != nil || !ok {
-		return 0, false
-	}
-	return max(s.clock().Sub(fresh), 0), true
-}
-
 // freshID names a message that is sent again on purpose.
 func (s *synchronisation) freshID() string {
 	var b [16]byte
@@ -370,139 +306,4 @@ func (s *synchronisation) freshID() string {
 		return ""
 	}
 	return hex.EncodeToString(b[:])
-}
-
-// purge removes a tenant's copies, and refuses while a queue still has a message of its own.
-func (s *synchronisation) purge(ctx context.Context, tenant ident.TenantID) error {
-	if err := deleteRows(ctx, s.region.replica, tenant); err != nil {
-		return err
-	}
-	for _, q := range s.queues {
-		letters, err := queue.List(ctx, q.dead, mostListed)
-		if err != nil {
-			return fmt.Errorf("looking for a purged tenant's dead letters: %w", err)
-		}
-		theirs := map[string]struct{}{}
-		for _, m := range letters {
-			if s.tagOf(m.Body).Tenant == tenant {
-				theirs[m.ID] = struct{}{}
-			}
-		}
-		if len(theirs) == 0 {
-			continue
-		}
-		if _, err := queue.Drop(ctx, q.dead, theirs); err != nil {
-			return fmt.Errorf("dropping a purged tenant's dead letters: %w", err)
-		}
-	}
-	left := 0
-	err := s.region.db.Walker(queuesTable).Walk(ctx, func(it store.Item) error {
-		if it.Tag.Tenant == tenant {
-			left++
-		}
-		return nil
-	})
-	if err == nil && left > 0 {
-		err = fmt.Errorf("%d messages of tenant %s are in queues and have yet to be dropped", left, tenant)
-	}
-	return err
-}
-
-// deleteRows deletes all rows of a tenant in a table.
-func deleteRows(ctx context.Context, table store.Store, tenant ident.TenantID) error {
-	for _, partition := range keyspace.Partitions(tenant) {
-		for {
-			page, err := table.Query(ctx, store.Query{Partition: partition, Limit: store.MaxOps})
-			if err != nil {
-				return fmt.Errorf("reading a tenant's copies: %w", err)
-			}
-			if len(page.Items) == 0 {
-				break
-			}
-			ops := make([]store.Op, len(page.Items))
-			for i := range page.Items {
-				ops[i] = store.Op{Kind: store.Delete, Item: store.Item{Key: page.Items[i].Key}}
-			}
-			if err := table.Commit(ctx, store.Commit{Ops: ops}); err != nil {
-				return fmt.Errorf("deleting a tenant's copies: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// status is what an operator sees of it.
-func (s *synchronisation) status(ctx context.Context) (*operationsv1.RegionSync, error) {
-	now := s.clock()
-	out := &operationsv1.RegionSync{Region: string(s.region.id)}
-	for _, d := range s.relay.Status() {
-		o := &operationsv1.Outbound{
-			Destination: string(d.Region), Events: d.Events, OldestSeconds: secondsSince(now, d.Oldest), LanesLost: uint64(d.Lost), //nolint:gosec // not negative
-		}
-		if d.Failure != nil {
-			o.Failure = failureLabel(d.Failure)
-		}
-		out.Outbound = append(out.Outbound, o)
-	}
-	waiting := s.waitingBySource()
-	for _, src := range s.applier.Status() {
-		out.Inbound = append(out.Inbound, &operationsv1.Inbound{
-			Source: string(src.Region), Events: waiting[src.Region] + uint64(src.Parked), //nolint:gosec // not negative
-			LagSeconds: src.Lag.Seconds(), Violations: src.Violations,
-		})
-	}
-	for _, q := range s.queues {
-		state, err := queueState(ctx, now, q)
-		if err != nil {
-			return nil, err
-		}
-		out.Queues = append(out.Queues, state)
-	}
-	for _, owed := range s.applier.Owed() {
-		if owed.Behind {
-			out.LanesBehind++
-		}
-	}
-	s.region.settings.status(now, out)
-	return out, nil
-}
-
-// failureLabel says of a failure what it was about, without anything of the other side's.
-func failureLabel(err error) string {
-	switch {
-	case errors.Is(err, peer.ErrUnreachable):
-		return "not reached"
-	case errors.Is(err, queue.ErrFull):
-		return "no space left there"
-	default:
-		return "refused"
-	}
-}
-
-// waitingBySource counts the messages in the region's queues by who sent them.
-func (s *synchronisation) waitingBySource() map[ident.RegionID]uint64 {
-	counts := make(map[ident.RegionID]uint64)
-	for _, q := range s.queues {
-		if opened := q.queue.opened.Load(); opened != nil {
-			for sender, n := range opened.Waiting() {
-				counts[ident.RegionID(sender)] += uint64(n) //nolint:gosec // not negative
-			}
-		}
-	}
-	return counts
-}
-
-func queueState(ctx context.Context, now time.Time, q namedQueue) (*operationsv1.QueueState, error) {
-	depth, err := q.queue.Depth(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading how full %s is: %w", q.name, err)
-	}
-	dead, err := q.dead.Depth(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading how full the dead letters of %s are: %w", q.name, err)
-	}
-	return &operationsv1.QueueState{
-		Name: q.name, Waiting: uint64(depth.Waiting), InFlight: uint64(depth.InFlight), OldestSeconds: secondsSince(now, depth.Oldest), //nolint:gosec // not negative
-		DeadLetters: uint64(dead.Waiting + dead.InFlight), //nolint:gosec // not negative
-	}, nil
 }

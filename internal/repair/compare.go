@@ -168,11 +168,11 @@ func (c *comparison) merge(ctx context.Context, from, to string, q ident.Version
 		c.result.Entities++
 		if len(list) > 0 && list[0].GetId() == h.id {
 			d := h.digest(c.stream.GetFeed())
-			if string(d[:]) != string(list[0].GetDigest()) && (isRecord(h.id) || h.version.Compare(q) <= 0) {
+			if string(d[:]) != string(list[0].GetDigest()) && h.asOf(q) {
 				err = c.differs(ctx, Difference{ID: h.id, Kind: Different, remote: list[0], q: q})
 			}
 			list = list[1:]
-		} else if !isRecord(h.id) && h.version.Compare(q) <= 0 {
+		} else if h.asOf(q) && !isRecord(h.id) {
 			err = c.differs(ctx, Difference{ID: h.id, Kind: Surplus, q: q})
 		}
 		if err != nil {

@@ -162,7 +162,20 @@ func (l *Loop) verify(ctx context.Context, home topology.Index) error {
 	}
 }
 
-// verifyEach verifies lanes and repairs those that differ.
+// Verify verifies a lane, as is done on schedule, and repairs it if it differs, or if the region does not answer for it: where the copy and
+// the home are both empty, nothing else says so to a region that never heard of the stream's beginning.
+func (l *Loop) Verify(ctx context.Context, s *replicationv1.Stream) error {
+	result, err := l.cfg.Reconciler.Verify(ctx, s)
+	if l.cfg.Observer != nil {
+		l.cfg.Observer.Verified(s, result, err)
+	}
+	if err == nil && (result.Count > 0 || !result.Complete) {
+		err = l.repair(ctx, s)
+	}
+	return err
+}
+
+// verifyEach verifies lanes and repairs those that need it.
 func (l *Loop) verifyEach(ctx context.Context, streams []*replicationv1.Stream, wait time.Duration) error {
 	failures := 0
 	for i, s := range streams {
@@ -175,14 +188,7 @@ func (l *Loop) verifyEach(ctx context.Context, streams []*replicationv1.Stream, 
 				return err
 			}
 		}
-		result, err := l.cfg.Reconciler.Verify(ctx, s)
-		if l.cfg.Observer != nil {
-			l.cfg.Observer.Verified(s, result, err)
-		}
-		if err == nil && result.Count > 0 {
-			err = l.repair(ctx, s)
-		}
-		switch {
+		switch err := l.Verify(ctx, s); {
 		case err == nil:
 			failures = 0
 		case !local(err):

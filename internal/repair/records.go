@@ -43,6 +43,9 @@ func keyOf(tenant ident.TenantID, id string) store.Key {
 	return keyspace.Entity(tenant, id)
 }
 
+// asOf tells whether an answer of q speaks of what is here. It speaks of all records: their versions are of any lane.
+func (h *held) asOf(q ident.Version) bool { return isRecord(h.id) || h.version.Compare(q) <= 0 }
+
 // comparedIn tells whether an id is one that is compared with a lane.
 func comparedIn(id string, lane ident.Lane) bool {
 	if !isRecord(id) {

@@ -34,7 +34,10 @@ func (r *Reconciler) Verify(ctx context.Context, s *replicationv1.Stream) (Resul
 	if err != nil {
 		return Result{}, err
 	}
-	if err := c.compare(ctx); err != nil || c.result.Count == 0 {
+	if err := c.compare(ctx); err != nil {
+		return c.result, err
+	}
+	if c.result.Complete, err = c.complete(ctx); err != nil || c.result.Count == 0 {
 		return c.result, err
 	}
 	if err := c.pass(ctx); err != nil {
@@ -42,6 +45,12 @@ func (r *Reconciler) Verify(ctx context.Context, s *replicationv1.Stream) (Resul
 	}
 	err = c.confirm(ctx)
 	return c.result, err
+}
+
+// complete tells whether the region answers for the lane.
+func (c *comparison) complete(ctx context.Context) (bool, error) {
+	lane, err := replication.ReadLane(ctx, c.table, c.tenant, c.stream.GetFeed(), ident.RegionID(c.stream.GetOrigin()), c.lane)
+	return lane.Complete, err
 }
 
 // pass waits until the watermark is at all that was found.

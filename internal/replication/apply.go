@@ -256,12 +256,8 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 		return Verdict{Outcome: Done}, nil
 	}
 	if judged == hand {
-		if err := a.cfg.Settings.Take(ctx, e); err != nil {
-			outcome := Again
-			if errors.Is(err, ErrMalformed) && in.parked == nil {
-				outcome = Poison
-			}
-			return Verdict{outcome, err}, nil
+		if v := a.hand(ctx, in); v.Outcome != Done {
+			return v, nil
 		}
 		fx.took(e)
 	}
@@ -293,6 +289,20 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 	case forget, park, hand:
 	}
 	return Verdict{Outcome: Done}, err
+}
+
+// hand gives an event to who keeps the settings.
+func (a *Applier) hand(ctx context.Context, in input) Verdict {
+	switch err := a.cfg.Settings.Take(ctx, in.event); {
+	case err == nil:
+		return Verdict{Outcome: Done}
+	case errors.Is(err, ErrMalformed) && in.parked != nil:
+		return Verdict{Outcome: Done} // There is no queue to go back to.
+	case errors.Is(err, ErrMalformed):
+		return Verdict{Poison, err}
+	default:
+		return Verdict{Again, err}
+	}
 }
 
 // refuse counts an unlawful event as applied. Reads of what it is about go home, if the region answers for any of it.

@@ -147,9 +147,11 @@ func (a *Applier) mend(
 	if err != nil {
 		return Refused, false, err
 	}
-	if t.mark.exists {
-		a.shown(t, state)
+	if !t.mark.exists {
+		// Should the repair end here, what begins the stream must not take the lane for empty: what is here may be read then.
+		t.mark.enter(ident.Version{Epoch: q.Epoch})
 	}
+	a.shown(t, state)
 	now := t.slots[key]
 	if now.now == nil || now.now.Version.Compare(version) < 0 {
 		return Passed, false, nil

@@ -98,7 +98,9 @@ func TestRepairWithholdsWhatIsUnlawful(t *testing.T) {
 	w.apply(r, opened(w))
 	stream := streamID{tenant: acme, feed: projections, origin: home, lane: soleLane()}.message()
 	q := ident.Version{Epoch: 1, Seq: 1}
-	unlawful := w.event(1, func(e *replicationv1.Event) { e.GetState().Clear = marshal(&profilev1.User{Id: sole, GivenName: private}) })
+	unlawful := w.event(1, func(e *replicationv1.Event) {
+		e.GetState().Clear = marshal(&profilev1.User{Id: sole, GivenName: private})
+	})
 	for range 2 {
 		fates, err := r.applier.ApplyStates(t.Context(), stream, []Change{{State: unlawful.GetState()}}, q)
 		if err != nil || fates[0] != Settled {

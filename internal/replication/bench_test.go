@@ -2,6 +2,7 @@ package replication_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"sync"
@@ -9,8 +10,32 @@ import (
 	"time"
 
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/queue"
+	"github.com/domicile-api/domicile/internal/replication"
 	"github.com/domicile-api/domicile/internal/topology"
 )
+
+// measured is a benchmark's time, and that of the processors for it.
+type measured struct {
+	b    *testing.B
+	used time.Duration
+}
+
+func measure(b *testing.B) *measured {
+	b.Helper()
+	b.ReportAllocs()
+	used := processorTime(b)
+	b.ResetTimer()
+	return &measured{b, used}
+}
+
+// end reports how many events a second it was, and how long a processor works for one.
+func (m *measured) end(events int) {
+	m.b.Helper()
+	m.b.StopTimer()
+	m.b.ReportMetric(float64(events)/m.b.Elapsed().Seconds(), "events/s")
+	m.b.ReportMetric(float64((processorTime(m.b)-m.used).Nanoseconds())/1000/float64(events), "cpu-µs/event")
+}
 
 // BenchmarkPair is how fast a region catches up with another that has written b.N entities of 16 tenants: relay, queue and apply on two
 // stores on one disk.
@@ -19,12 +44,10 @@ func BenchmarkPair(b *testing.B) {
 	home, there := r.nodes[0], r.nodes[1]
 	r.fill(home.writers(home.settle(16), ident.Lanes), b.N)
 	there.watched.expect(int64(b.N))
-	b.ReportAllocs()
-	b.ResetTimer()
+	m := measure(b)
 	r.run()
 	<-there.watched.reached
-	b.StopTimer()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	m.end(b.N)
 }
 
 // BenchmarkAllPairs is the same for all thirty pairs of the default topology: every region is home to 4 tenants, and is told of all
@@ -59,14 +82,12 @@ func benchRegions(b *testing.B, top *topology.Topology) {
 	for _, n := range r.nodes {
 		n.watched.expect(expected[n])
 	}
-	b.ReportAllocs()
-	b.ResetTimer()
+	m := measure(b)
 	r.run()
 	for _, n := range r.nodes {
 		<-n.watched.reached
 	}
-	b.StopTimer()
-	b.ReportMetric(float64(writes*others)/b.Elapsed().Seconds(), "events/s")
+	m.end(writes * others)
 }
 
 // BenchmarkTenants is how the same pair does when its writes are of so many tenants, all of which are new to the destination: each
@@ -79,11 +100,10 @@ func BenchmarkTenants(b *testing.B) {
 			writes := max(b.N, tenants)
 			r.fill(home.writers(home.settle(tenants), 1), writes)
 			there.watched.expect(int64(writes))
-			b.ResetTimer()
+			m := measure(b)
 			r.run()
 			<-there.watched.reached
-			b.StopTimer()
-			b.ReportMetric(float64(writes)/b.Elapsed().Seconds(), "events/s")
+			m.end(writes)
 		})
 	}
 }
@@ -100,13 +120,79 @@ func BenchmarkKnownTenants(b *testing.B) {
 			r.run()
 			<-there.watched.reached
 			there.watched.expect(int64(b.N))
-			b.ResetTimer()
+			m := measure(b)
 			r.fill(writers, b.N)
 			<-there.watched.reached
-			b.StopTimer()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			m.end(b.N)
 		})
 	}
+}
+
+// captured is a Sender that keeps what it is given, if it is to.
+type captured struct {
+	keep   bool
+	mu     sync.Mutex
+	groups map[string][]queue.Message
+}
+
+// Send implements replication.Sender.
+func (c *captured) Send(_ context.Context, _ ident.RegionID, _ string, messages []queue.Outgoing) ([]error, error) {
+	if c.keep {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, m := range messages {
+			c.groups[m.Group] = append(c.groups[m.Group], queue.Message{ID: m.Deduplication, Group: m.Group, Body: m.Body})
+		}
+	}
+	return make([]error, len(messages)), nil
+}
+
+// relayed relays b.N events of 16 tenants without a queue; measured unless they are kept.
+func relayed(b *testing.B, r *rig, keep bool) *captured {
+	b.Helper()
+	home, there := r.nodes[0], r.nodes[1]
+	r.fill(home.writers(home.settle(16), ident.Lanes), b.N)
+	to := &captured{keep: keep, groups: make(map[string][]queue.Message)}
+	relay, err := replication.NewRelay(replication.RelayConfig{
+		Region: home.id, Topology: r.top, Table: home.table, Maker: &replication.Maker{Table: home.table, Sealer: home.keys, Catalog: r.catalog},
+		Sender: to, Tenants: r, Clock: time.Now, Jitter: func() float64 { return 0 }, Rand: rand.Reader,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := measure(b)
+	if _, err := relay.Scan(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for some := true; some; {
+		if some, err = relay.Step(b.Context(), there.id); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if !keep {
+		m.end(b.N)
+	}
+	return to
+}
+
+// BenchmarkRelayEvent is what the relay does for an event: all but the sending.
+func BenchmarkRelayEvent(b *testing.B) { relayed(b, newRig(b, regionsOf(b, 2)), false) }
+
+// BenchmarkApplyEvent is what apply does for an event, in batches of 10 of a stream: all but the queue.
+func BenchmarkApplyEvent(b *testing.B) {
+	r := newRig(b, regionsOf(b, 2))
+	messages := relayed(b, r, true)
+	m := measure(b)
+	for _, group := range messages.groups {
+		for batch := range slices.Chunk(group, queue.MaxBatch) {
+			for _, v := range r.nodes[1].applier.Apply(b.Context(), batch) {
+				if v.Outcome != replication.Done {
+					b.Fatal(v.Err)
+				}
+			}
+		}
+	}
+	m.end(b.N)
 }
 
 // BenchmarkLag is the time from the acknowledgement of a write to its visibility in the other region, at a steady rate of 5,000 writes
@@ -123,14 +209,13 @@ func BenchmarkLag(b *testing.B) {
 	lags := newLags(writers)
 	there.watched.tell = lags.visible
 	there.watched.expect(int64(b.N))
-	b.ResetTimer()
+	m := measure(b)
 	r.pace(writers, b.N, rate, lags.committed)
 	<-there.watched.reached
-	b.StopTimer()
+	m.end(b.N)
 	all := lags.all()
 	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
 // pace commits count writes at a rate, each in a commit of its own as a caller that waits for its answer makes it, over writers in turn.
@@ -223,4 +308,3 @@ func (l *lags) all() []time.Duration {
 	slices.Sort(all)
 	return all
 }
-

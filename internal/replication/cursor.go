@@ -45,23 +45,31 @@ func cursorOf(item store.Item) (cursor, error) {
 // advance raises a cursor on the condition that it is still as read, so that of two relays that send the same lane none takes
 // the other's cursor back.
 func (r *Relay) advance(ctx context.Context, tenant ident.TenantID, c *cursor, to ident.Version, lost bool) error {
+	op, err := r.cursorOp(tenant, *c, to, lost)
+	if err != nil {
+		return err
+	}
+	if err := r.cfg.Table.Commit(ctx, store.Commit{Ops: []store.Op{op}}); err != nil {
+		return fmt.Errorf("moving a cursor: %w", err)
+	}
+	c.exists, c.version, c.lost = true, to, lost
+	return nil
+}
+
+// cursorOp is the operation of advance.
+func (r *Relay) cursorOp(tenant ident.TenantID, c cursor, to ident.Version, lost bool) (store.Op, error) {
 	value, err := proto.Marshal(&storagev1.Cursor{Lost: lost})
 	if err != nil {
-		return fmt.Errorf("encoding a cursor: %w", err)
+		return store.Op{}, fmt.Errorf("encoding a cursor: %w", err)
 	}
 	condition := store.Absent()
 	if c.exists {
 		condition = store.VersionIs(c.version)
 	}
-	err = r.cfg.Table.Commit(ctx, store.Commit{Ops: []store.Op{{Kind: store.Put, If: condition, Item: store.Item{
+	return store.Op{Kind: store.Put, If: condition, Item: store.Item{
 		Key: c.key, Version: to, Value: value,
 		Tag: store.Tag{Tenant: tenant, Class: store.ClassGlobal, Jurisdiction: r.jurisdiction},
-	}}}})
-	if err != nil {
-		return fmt.Errorf("moving a cursor: %w", err)
-	}
-	c.exists, c.version, c.lost = true, to, lost
-	return nil
+	}}, nil
 }
 
 // revoke deletes the cursor of a destination that is granted the feed no more.

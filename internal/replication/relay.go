@@ -111,6 +111,8 @@ type destination struct {
 	// reached are the positions that were sent since the last heartbeat.
 	reached map[streamID]ident.Version
 	beats   uint64
+	// beginning are the tenants' feeds that are being begun, with the lanes that were left to who does it.
+	beginning map[feedOf][]pair
 }
 
 // NewRelay returns the relay of a region. It does nothing until it is run or stepped; the first thing it does is to look at
@@ -136,7 +138,9 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	}
 	for i := range topology.Index(cfg.Topology.Len()) { //nolint:gosec // at most MaxRegions
 		if i != self {
-			r.to = append(r.to, &destination{index: i, id: cfg.Topology.ID(i), work: newWork(), reached: make(map[streamID]ident.Version)})
+			r.to = append(r.to, &destination{
+				index: i, id: cfg.Topology.ID(i), work: newWork(), reached: make(map[streamID]ident.Version), beginning: make(map[feedOf][]pair),
+			})
 		}
 	}
 	return r, nil

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	storagev1 "github.com/domicile-api/domicile/gen/domicile/storage/v1"
@@ -65,22 +64,13 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 	if !grant.Has(p.feed) {
 		return false, r.revoke(ctx, c)
 	}
-	// The counter is read first: what it counts is in the outbox that is read after it, unless it was pruned.
-	head, err := r.counter(ctx, p.tenant, p.lane)
+	head, page, err := r.outbox(ctx, p, c, r.cfg.Tuning.Page)
 	if err != nil {
 		return false, err
 	}
-	from, to := keyspace.OutboxAfter(c.version.Seq)
-	page, err := r.cfg.Table.Query(ctx, store.Query{
-		Partition: keyspace.Lane(p.tenant, p.lane), From: from, To: to, Limit: r.cfg.Tuning.Page,
-	})
-	if err != nil {
-		return false, fmt.Errorf("reading the outbox: %w", err)
-	}
-	at, open := opening(c, head, page.Items, tenant.Epoch)
 	w := &writer{r: r, d: d, p: p, queue: grant.Queue(p.feed), group: r.stream(p).group(), sent: c.version}
-	if open {
-		return r.open(ctx, w, &c, at)
+	if at, open := opening(c, head, page.Items, tenant.Epoch); open {
+		return r.open(ctx, w, beginning{p, c, at, head}, tenant.Epoch)
 	}
 	if len(page.Items) == 0 {
 		d.work.progress(p, c.version.Seq, time.Time{}, false)
@@ -101,42 +91,18 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 	return page.More || w.sent.Epoch < tenant.Epoch, err
 }
 
-// opening says whether the stream has to begin, for the first time or again because the outbox no longer goes on where the cursor
-// stands, and after which position. records are those after the cursor, read after head, the lane's counter.
-func opening(c cursor, head ident.Version, records []store.Item, epoch ident.Epoch) (at ident.Version, open bool) {
-	if len(records) > 0 {
-		first, _ := keyspace.ParseOutbox(records[0].Key.Sort)
-		at = ident.Version{Epoch: records[0].Version.Epoch, Seq: first - 1}
-		return at, !c.exists || first != c.version.Seq+1
+// outbox reads a lane's counter, and then the first records after a cursor: what the counter counts is among those that are there, unless
+// it was pruned.
+func (r *Relay) outbox(ctx context.Context, p pair, c cursor, limit int) (head ident.Version, page store.Page, err error) {
+	if head, err = r.counter(ctx, p.tenant, p.lane); err != nil {
+		return head, page, err
 	}
-	// A new ownership is told of even before it has written anything: until then the destination answers for nothing.
-	at = ident.Version{Epoch: max(head.Epoch, epoch), Seq: head.Seq}
-	return at, !c.exists || at.Seq > c.version.Seq || at.Epoch > c.version.Epoch
-}
-
-// open sends the beginning of a stream and sets the cursor on it. With the first lane of a tenant that begins, all do.
-func (r *Relay) open(ctx context.Context, w *writer, c *cursor, at ident.Version) (more bool, err error) {
-	now := r.cfg.Clock()
-	if err := w.add(ctx, openAt(r.stream(w.p), at, timestamppb.New(now))); err != nil {
-		return false, err
+	from, to := keyspace.OutboxAfter(c.version.Seq)
+	page, err = r.cfg.Table.Query(ctx, store.Query{Partition: keyspace.Lane(p.tenant, p.lane), From: from, To: to, Limit: limit})
+	if err != nil {
+		return head, page, fmt.Errorf("reading the outbox: %w", err)
 	}
-	if err := w.flush(ctx); err != nil {
-		return false, err
-	}
-	first := !c.exists
-	if err := r.advance(ctx, w.p.tenant, c, at, false); err != nil {
-		return false, err
-	}
-	w.d.sent(r.stream(w.p), at)
-	w.d.work.progress(w.p, at.Seq, time.Time{}, false)
-	if first {
-		for lane := range ident.Lane(ident.Lanes) {
-			if lane != w.p.lane {
-				w.d.work.mark(pair{tenant: w.p.tenant, lane: lane, feed: w.p.feed}, 0, now)
-			}
-		}
-	}
-	return true, nil
+	return head, page, nil
 }
 
 // checkBacklog marks the cursor lost when the lane has gone too far ahead of it, and notes how far it has.
@@ -198,9 +164,14 @@ type writer struct {
 	sent ident.Version
 }
 
-// add puts an event into the batch, which is sent before if it is full.
+// add puts an event of the lane into the batch, which is sent before if it is full.
 func (w *writer) add(ctx context.Context, e *replicationv1.Event) error {
-	m, err := outgoing(w.group, w.r.incarnation(), e)
+	return w.addTo(ctx, w.group, e)
+}
+
+// addTo puts an event of any group into the batch.
+func (w *writer) addTo(ctx context.Context, group string, e *replicationv1.Event) error {
+	m, err := outgoing(group, w.r.incarnation(), e)
 	if err != nil {
 		return err
 	}

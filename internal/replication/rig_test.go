@@ -103,7 +103,7 @@ func (w *watched) Commit(ctx context.Context, c store.Commit) error {
 			if w.tell != nil {
 				w.tell(l, before+1, op.Item.Version.Seq, now)
 			}
-			if w.count.Add(int64(op.Item.Version.Seq-before)) == w.want { //nolint:gosec // not negative
+			if w.count.Add(int64(op.Item.Version.Seq-before)) == w.want {
 				close(w.reached)
 			}
 		}
@@ -274,7 +274,7 @@ func (r *rig) Classes(fingerprint []byte) (*residency.Classes, bool) {
 
 // settle makes tenants at home in a region, whose projections go everywhere, and returns them.
 func (n *node) settle(count int) []ident.TenantID {
-	var all []ident.TenantID
+	all := make([]ident.TenantID, 0, count)
 	for i := range count {
 		id := ident.TenantID(fmt.Sprintf("acme-%s-%d", n.id, i))
 		n.rig.mu.Lock()
@@ -389,7 +389,7 @@ func (n *node) writers(tenants []ident.TenantID, lanes int) []*writer {
 	all := make([]*writer, 0, len(tenants)*lanes)
 	for _, t := range tenants {
 		for l := range lanes {
-			all = append(all, n.writer(t, ident.Lane(l))) //nolint:gosec // at most 8
+			all = append(all, n.writer(t, ident.Lane(l)))
 		}
 	}
 	return all
@@ -441,7 +441,7 @@ func regionsOf(tb testing.TB, n int) *topology.Topology {
 			roles = append(roles, topologyv1.Role_ROLE_CONTROL)
 		}
 		made.Regions = append(made.Regions, &topologyv1.Region{
-			Id: fmt.Sprintf("region-%d", i), Jurisdiction: fmt.Sprintf("J%d", i), Roles: roles, Port: int32(9001 + i), //nolint:gosec // a few
+			Id: fmt.Sprintf("region-%d", i), Jurisdiction: fmt.Sprintf("J%d", i), Roles: roles, Port: int32(9001 + 20*i),
 			Latitude: float64(i), Longitude: float64(i),
 		})
 	}

@@ -175,24 +175,7 @@ func Decide(t *topology.Topology, input Input) Decision {
 	if !tenant && input.Route != policyv1.Route_ROUTE_CONTROL {
 		return d.fail(RuleTenant, Refuse, errorsv1.Reason_REASON_TENANT_UNKNOWN)
 	}
-	switch input.Route {
-	case policyv1.Route_ROUTE_HOME:
-		d.Region = input.Tenant.Home
-	case policyv1.Route_ROUTE_NEAREST:
-		d.Region = input.Tenant.Home
-		if answersNearest(t, &input) {
-			d.Region = input.Edge
-		}
-	case policyv1.Route_ROUTE_ANY:
-		d.Region = input.Tenant.Home
-		if answersAny(t, &input) {
-			d.Region = input.Edge
-		}
-	case policyv1.Route_ROUTE_CONTROL:
-		d.Region = t.Control()
-	case policyv1.Route_ROUTE_UNSPECIFIED:
-		return d.fail(RuleRoute, Refuse, errorsv1.Reason_REASON_VERSION_UNAVAILABLE)
-	default:
+	if d.Region = target(t, &input); d.Region == topology.NoRegion && !routed(input.Route) {
 		return d.fail(RuleRoute, Refuse, errorsv1.Reason_REASON_VERSION_UNAVAILABLE)
 	}
 	if reason := unfit(t, d.Region, input.Health); reason != errorsv1.Reason_REASON_UNSPECIFIED {
@@ -216,6 +199,25 @@ func Decide(t *topology.Topology, input Input) Decision {
 		d.Action = Local
 	}
 	return d
+}
+
+// routed tells whether a route is one that is known here.
+func routed(route policyv1.Route) bool {
+	return route >= policyv1.Route_ROUTE_HOME && route <= policyv1.Route_ROUTE_ANY
+}
+
+// target returns the region that the route asks for; topology.NoRegion for a route that is not known here.
+func target(t *topology.Topology, input *Input) topology.Index {
+	switch {
+	case !routed(input.Route):
+		return topology.NoRegion
+	case input.Route == policyv1.Route_ROUTE_CONTROL:
+		return t.Control()
+	case input.Route == policyv1.Route_ROUTE_NEAREST && answersNearest(t, input), input.Route == policyv1.Route_ROUTE_ANY && answersAny(t, input):
+		return input.Edge
+	default:
+		return input.Tenant.Home
+	}
 }
 
 // answersNearest tells whether the edge's own region may answer a NEAREST call that is not at home there.

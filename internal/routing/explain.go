@@ -65,18 +65,7 @@ func (d Decision) place(region topology.Index) string {
 }
 
 // target returns the region that the route asks for, which Region no longer says after a redirect.
-func (d Decision) target() topology.Index {
-	switch {
-	case d.in.Route == policyv1.Route_ROUTE_CONTROL:
-		return d.topology.Control()
-	case d.in.Route == policyv1.Route_ROUTE_NEAREST && answersNearest(d.topology, &d.in):
-		return d.in.Edge
-	case d.in.Route == policyv1.Route_ROUTE_ANY && answersAny(d.topology, &d.in):
-		return d.in.Edge
-	default:
-		return d.in.Tenant.Home
-	}
-}
+func (d Decision) target() topology.Index { return target(d.topology, &d.in) }
 
 func (d Decision) tenantWords(passed bool) string {
 	switch {

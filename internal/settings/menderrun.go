@@ -82,7 +82,7 @@ func (c *comparison) await(ctx context.Context, late <-chan struct{}, name strin
 		}
 		again.Stop()
 		if over {
-			return true, ctx.Err() //nolint:wrapcheck // it is the caller's own
+			return true, ctx.Err()
 		}
 	}
 }
@@ -163,7 +163,7 @@ func (m *Mender) Run(ctx context.Context, logger *slog.Logger) error {
 		}
 	}
 	<-ctx.Done()
-	return ctx.Err() //nolint:wrapcheck // it is the caller's own
+	return ctx.Err()
 }
 
 func (m *Mender) maintainLoop(ctx context.Context, logger *slog.Logger) {

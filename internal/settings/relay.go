@@ -143,6 +143,16 @@ func (r *Relay) Look(tenant ident.TenantID) {
 	}
 }
 
+// Answers says that a destination was reached just now, e.g. by a heartbeat. One that was left alone because it did not answer is tried
+// again at once.
+func (r *Relay) Answers(to ident.RegionID) {
+	for _, d := range r.to {
+		if d.id == to {
+			d.work.answers()
+		}
+	}
+}
+
 // Known returns the tenants of which the region keeps settings, as far as the relay has seen.
 func (r *Relay) Known() []ident.TenantID {
 	r.mu.Lock()

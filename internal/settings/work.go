@@ -133,6 +133,17 @@ func (w *work) failed(tenant ident.TenantID, err error, whole bool, now time.Tim
 	w.ring()
 }
 
+// answers says that the destination was reached just now: it is tried at once.
+func (w *work) answers() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.down.IsZero() {
+		return
+	}
+	w.down = time.Time{}
+	w.ring()
+}
+
 // The pauses after failures.
 const (
 	firstPause = 100 * time.Millisecond

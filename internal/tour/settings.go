@@ -69,6 +69,8 @@ func (g *guide) twoPrimaries(ctx context.Context) error {
 		entries, _ := a.fields["entries"].(map[string]any)
 		visits, _ := entries["visits"].(map[string]any)
 		set, _ := entries["regions"].(map[string]any)
+		theme, _ := entries["theme"].(map[string]any)
+		value, _ := theme["value"].(map[string]any)
 		members, _ := set["members"].([]any)
 		switch {
 		case visits["count"] != "2":
@@ -79,7 +81,7 @@ func (g *guide) twoPrimaries(ctx context.Context) error {
 			return fmt.Errorf("%s shows %v, and %s %v", regions[0], first, region, a.fields["entries"])
 		}
 		first = a.fields["entries"]
-		g.heldf("%s counts 2 visits, has both members, and the theme %v", region, entries["theme"])
+		g.heldf("%s counts 2 visits, has both members, and the theme %q", region, value["stringValue"])
 	}
 	return g.overridden(ctx, tokens)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -210,6 +209,18 @@ func (w *world) took(o *op) (times int, version ident.Version) {
 		}
 	}
 	return times, version
+}
+
+// committedAt is the step in which an op took effect.
+func (w *world) committedAt(o *op) int {
+	for _, facts := range w.truth.facts[o.tenant] {
+		for _, f := range facts {
+			if w.keyOf[f.key] == o.n {
+				return f.step
+			}
+		}
+	}
+	return w.stepNo
 }
 
 // answer has the answer of an attempt go back to its client, who may not get it.
@@ -510,16 +521,16 @@ func (w *world) checkLinear() {
 				}
 			}
 		}
-		end := int64(math.MaxInt64)
-		if o.over {
-			end = int64(o.returned)
+		end := o.returned
+		if !o.over { // It was never answered; whoever read after its commit has seen it.
+			end = w.committedAt(o)
 		}
 		says := o.refused == errorsv1.Reason_REASON_NOT_FOUND || o.refused == errorsv1.Reason_REASON_ETAG_MISMATCH
 		if id == "" || times == 0 && !says {
 			continue
 		}
 		histories[id] = append(histories[id], porcupine.Operation{
-			ClientId: o.n, Call: int64(o.called), Return: end,
+			ClientId: o.n, Call: int64(o.called), Return: int64(end),
 			Input: linear{kind: o.kind, handle: o.handle, only: o.only.etag != "", was: o.only.version, version: version, failure: o.refused},
 		})
 	}

@@ -34,6 +34,8 @@ type fact struct {
 	handle string
 	// key is the idempotency key's hash, if it has one.
 	key string
+	// step is when.
+	step int
 }
 
 func noteOf(handle string) string { return "note of " + handle }
@@ -72,7 +74,7 @@ func (t *truth) committed(r *region, c store.Commit) {
 		if err := proto.Unmarshal(op.Item.Value, &record); err != nil {
 			panic(err)
 		}
-		f := fact{version: op.Item.Version, deleted: record.GetDeleted(), key: string(record.GetIdempotencyHash())}
+		f := fact{version: op.Item.Version, deleted: record.GetDeleted(), key: string(record.GetIdempotencyHash()), step: r.w.stepNo}
 		if !f.deleted {
 			var stored storagev1.Entity
 			var user profilev1.User

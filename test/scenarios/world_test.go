@@ -374,14 +374,9 @@ func (r *region) streams() (all []*replicationv1.Stream) {
 }
 
 func (r *region) verifyOne(s *replicationv1.Stream) {
-	result, err := r.reconciler.Verify(context.Background(), s)
-	if err != nil || result.Count == 0 {
-		return
+	if err := r.mender.Verify(context.Background(), s); err != nil {
+		r.w.note("%s verifies lane %d of %s of %s: %v", r.id, s.GetLane(), s.GetFeed(), s.GetTenant(), err)
 	}
-	r.w.allRecords = false
-	result, err = r.reconciler.Repair(context.Background(), s)
-	r.w.note("%s repairs %d differences in lane %d of %s of %s%s", r.id, result.Count, s.GetLane(), s.GetFeed(), s.GetTenant(),
-		cond(err == nil, "", fmt.Sprintf(": %v", err)))
 }
 
 // clean removes the copies that a tenant's policy allows here no more, as the region's scrubber does.
