@@ -234,7 +234,7 @@ func (s *synchronisation) run(r *region) {
 
 // close gives the queues back.
 func (s *synchronisation) close() error {
-	var errs []error
+	errs := make([]error, 0, 2*len(s.queues))
 	for _, q := range s.queues {
 		errs = append(errs, q.queue.close(), q.dead.close())
 	}

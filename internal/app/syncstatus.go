@@ -7,7 +7,6 @@ import (
 	"time"
 
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
-
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/queue"
@@ -19,7 +18,8 @@ func (s *synchronisation) status(ctx context.Context) (*operationsv1.RegionSync,
 	out := &operationsv1.RegionSync{Region: string(s.region.id)}
 	for _, d := range s.relay.Status() {
 		o := &operationsv1.Outbound{
-			Destination: string(d.Region), Events: d.Events, OldestSeconds: secondsSince(now, d.Oldest), LanesLost: uint64(d.Lost), //nolint:gosec // not negative
+			Destination: string(d.Region), Events: d.Events, OldestSeconds: secondsSince(now, d.Oldest),
+			LanesLost: uint64(d.Lost), //nolint:gosec // not negative
 		}
 		if d.Failure != nil {
 			o.Failure = failureLabel(d.Failure)
@@ -84,7 +84,8 @@ func queueState(ctx context.Context, now time.Time, q namedQueue) (*operationsv1
 		return nil, fmt.Errorf("reading how full the dead letters of %s are: %w", q.name, err)
 	}
 	return &operationsv1.QueueState{
-		Name: q.name, Waiting: uint64(depth.Waiting), InFlight: uint64(depth.InFlight), OldestSeconds: secondsSince(now, depth.Oldest), //nolint:gosec // not negative
+		Name: q.name, OldestSeconds: secondsSince(now, depth.Oldest),
+		Waiting: uint64(depth.Waiting), InFlight: uint64(depth.InFlight), //nolint:gosec // not negative
 		DeadLetters: uint64(dead.Waiting + dead.InFlight), //nolint:gosec // not negative
 	}, nil
 }

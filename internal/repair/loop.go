@@ -162,8 +162,8 @@ func (l *Loop) verify(ctx context.Context, home topology.Index) error {
 	}
 }
 
-// Verify verifies a lane, as is done on schedule, and repairs it if it differs, or if the region does not answer for it: where the copy and
-// the home are both empty, nothing else says so to a region that never heard of the stream's beginning.
+// Verify verifies a lane, as is done on schedule, and repairs it if it differs, or if the region does not answer for it as of then. Where the
+// copy has what the home has, though the stream's beginning or its end was lost, nothing else would tell the region that it is complete.
 func (l *Loop) Verify(ctx context.Context, s *replicationv1.Stream) error {
 	result, err := l.cfg.Reconciler.Verify(ctx, s)
 	if l.cfg.Observer != nil {

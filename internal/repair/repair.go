@@ -85,7 +85,8 @@ type Result struct {
 	Repaired uint64
 	// Entities is how many the copy had in the lane, with idempotency records; Bytes what was received from the home, Requests how often it was asked.
 	Entities, Bytes, Requests uint64
-	// Complete, of a verification, says that the region answers for the lane: it has heard of it, and no repair is owed.
+	// Complete, of a verification, says that the region answered for the lane as of Q when that was asked: it has heard of it, no repair is
+	// owed, and the stream has come as far.
 	Complete bool
 }
 

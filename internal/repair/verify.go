@@ -47,10 +47,10 @@ func (r *Reconciler) Verify(ctx context.Context, s *replicationv1.Stream) (Resul
 	return c.result, err
 }
 
-// complete tells whether the region answers for the lane.
+// complete tells whether the region answers for the lane as of the position that it was compared as of.
 func (c *comparison) complete(ctx context.Context) (bool, error) {
 	lane, err := replication.ReadLane(ctx, c.table, c.tenant, c.stream.GetFeed(), ident.RegionID(c.stream.GetOrigin()), c.lane)
-	return lane.Complete, err
+	return lane.Complete && lane.Watermark.Compare(c.result.Q) >= 0, err
 }
 
 // pass waits until the watermark is at all that was found.
