@@ -38,9 +38,21 @@ func ReadDemoFile(dir string) (DemoFile, error) {
 	return readDemoFile(filepath.Join(dir, demoFileName))
 }
 
-// ReadOperatorFile reads DIR/operator.json.
-func ReadOperatorFile(dir string) (DemoFile, error) {
-	return readDemoFile(filepath.Join(dir, operatorFileName))
+// ReadNewestFile reads what was written last of both: whoever runs serve on a folder that dev had used, or the other way round, means the
+// platform that was started last.
+func ReadNewestFile(dir string) (DemoFile, error) {
+	demo, operator := filepath.Join(dir, demoFileName), filepath.Join(dir, operatorFileName)
+	d, err := os.Stat(demo)
+	if err != nil {
+		if _, err := os.Stat(operator); err != nil {
+			return readDemoFile(demo)
+		}
+		return readDemoFile(operator)
+	}
+	if o, err := os.Stat(operator); err == nil && o.ModTime().After(d.ModTime()) {
+		return readDemoFile(operator)
+	}
+	return readDemoFile(demo)
 }
 
 func readDemoFile(path string) (DemoFile, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -48,10 +50,32 @@ func connectTo(cmd *cobra.Command) (*connection, error) {
 			server = found.Server
 		}
 		if key == "" {
+			// The folder's key is for the folder's platform: another server is told no secret that it was not meant to have.
+			if !sameHost(server, found.Server) {
+				return nil, usage("--server %s is not on the host of %s's platform (%s): give --key (or DOMICILE_OPERATOR_KEY) too", server, dir, found.Server)
+			}
 			key = found.OperatorKey
 		}
 	}
+	if u, err := url.Parse(server); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, usage("--server is a URL such as http://127.0.0.1:8090")
+	}
 	return newConnection(server, key), nil
+}
+
+// sameHost tells whether two URLs are of one host, whatever the port; all loopback addresses are this one.
+func sameHost(a, b string) bool {
+	host := func(s string) string {
+		u, err := url.Parse(s)
+		if err != nil {
+			return ""
+		}
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+			return "localhost"
+		}
+		return u.Hostname()
+	}
+	return host(a) != "" && host(a) == host(b)
 }
 
 func newConnection(server, key string) *connection {
@@ -60,14 +84,11 @@ func newConnection(server, key string) *connection {
 
 // findLocal reads what dev (demo.json) or serve (operator.json, the same form without tenants) wrote.
 func findLocal(dir string) (app.DemoFile, error) {
-	d, err := app.ReadDemoFile(dir)
-	if err == nil {
-		return d, nil
+	d, err := app.ReadNewestFile(dir)
+	if err != nil {
+		return app.DemoFile{}, fmt.Errorf("looking for the platform of %s: %w", dir, err)
 	}
-	if o, err2 := app.ReadOperatorFile(dir); err2 == nil {
-		return o, nil
-	}
-	return app.DemoFile{}, err
+	return d, nil
 }
 
 func (c *connection) options() []connect.ClientOption {

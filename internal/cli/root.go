@@ -83,7 +83,23 @@ func New(cfg Config) *cobra.Command {
 		syncCommand(), dlqCommand(), auditCommand(), faultCommand(),
 		topologyCommand(), versionCommand(),
 	)
+	for _, cmd := range root.Commands() {
+		if cmd.HasSubCommands() {
+			refuseUnknown(cmd)
+		}
+	}
 	return root
+}
+
+// refuseUnknown makes a command that only groups others fail for one that it does not have: a script with a misspelt check must not
+// pass. Without any word it shows its help.
+func refuseUnknown(group *cobra.Command) {
+	group.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		return usage("unknown command %q for %q; see '%s --help'", args[0], cmd.CommandPath(), cmd.CommandPath())
+	}
 }
 
 // codedError is an error with an exit code.

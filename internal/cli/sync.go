@@ -192,18 +192,34 @@ func verificationTable(regions []*operationsv1.RegionVerification) table {
 			note = "not reached: " + r.GetUnreachable()
 		case r.GetDifferenceCount() > 0:
 			note = "differs"
+			if onlyNotCompared(r) {
+				note = "in part not compared: a home does not answer"
+			}
 		}
 		t.rows = append(t.rows, []string{
 			r.GetRegion(), number(r.GetLanes()), number(r.GetEntities()), number(r.GetDifferenceCount()), number(r.GetRepaired()), number(r.GetBytes()), note,
 		})
 		for _, d := range r.GetDifferences() {
+			what := ""
+			if d.GetId() != "" {
+				what = ": " + d.GetId()
+			}
 			t.rows = append(t.rows, []string{
 				"", "", "", "", "", "",
-				fmt.Sprintf("%s: %s %s lane %d of %s: %s", d.GetKind(), d.GetTenant(), d.GetFeed(), d.GetLane(), d.GetSource(), d.GetId()),
+				fmt.Sprintf("%s: %s %s lane %d of %s%s", d.GetKind(), d.GetTenant(), d.GetFeed(), d.GetLane(), d.GetSource(), what),
 			})
 		}
 	}
 	return t
+}
+
+// notCompared is the kind of a difference that says nothing of the copy: its home did not answer.
+const notCompared = "not compared"
+
+// onlyNotCompared tells whether nothing is known to differ in a region, and something could not be compared.
+func onlyNotCompared(r *operationsv1.RegionVerification) bool {
+	return uint64(len(r.GetDifferences())) == r.GetDifferenceCount() &&
+		!slices.ContainsFunc(r.GetDifferences(), func(d *operationsv1.Difference) bool { return d.GetKind() != notCompared })
 }
 
 // agreement is the exit code of a comparison: 0 only if nothing differs any more, and every region was compared.
@@ -211,7 +227,7 @@ func agreement(regions []*operationsv1.RegionVerification, repaired bool) error 
 	var differ, silent int
 	for _, r := range regions {
 		switch {
-		case r.GetUnreachable() != "":
+		case r.GetUnreachable() != "", r.GetDifferenceCount() > 0 && onlyNotCompared(r):
 			silent++
 		case r.GetDifferenceCount() > 0 && (!repaired || r.GetRepaired() < r.GetDifferenceCount()):
 			differ++
@@ -287,7 +303,7 @@ func dlqShow() *cobra.Command {
 			return refused(fmt.Errorf("no region that answers has such a dead letter; not asked: %v", r.GetUnreachable()))
 		}
 		if len(r.GetLetters()) == 0 {
-			return refused(errors.New("there is no such dead letter"))
+			return refused(errors.New("there is no such dead letter; see 'domicile dlq list'"))
 		}
 		l := r.GetLetters()[0]
 		return show(cmd, l, table{header: []string{"FIELD", "VALUE"}, rows: [][]string{
@@ -320,7 +336,10 @@ func dlqRedrive() *cobra.Command {
 		if err != nil {
 			return explainError(err)
 		}
-		return show(cmd, r, table{header: []string{"MOVED"}, rows: [][]string{{number(r.GetMoved())}}})
+		if err := show(cmd, r, table{header: []string{"MOVED"}, rows: [][]string{{number(r.GetMoved())}}}); err != nil {
+			return err
+		}
+		return allFound(r.GetMoved(), args)
 	}
 	return cmd
 }
@@ -344,7 +363,24 @@ func dlqDrop() *cobra.Command {
 		if err != nil {
 			return explainError(err)
 		}
-		return show(cmd, r, table{header: []string{"DROPPED"}, rows: [][]string{{number(r.GetDropped())}}})
+		if err := show(cmd, r, table{header: []string{"DROPPED"}, rows: [][]string{{number(r.GetDropped())}}}); err != nil {
+			return err
+		}
+		return allFound(r.GetDropped(), args)
 	}
 	return cmd
+}
+
+// allFound fails when a command reached fewer dead letters than it was given ids of.
+func allFound(done uint64, ids []string) error {
+	distinct := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		distinct[id] = struct{}{}
+	}
+	if done >= uint64(len(distinct)) {
+		return nil
+	}
+	return refused(fmt.Errorf(
+		"%d of %d dead letters were found; see 'domicile dlq list' (of one stream it shows the first 10; the rest is reached once these are moved or dropped)",
+		done, len(distinct)))
 }

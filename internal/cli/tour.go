@@ -45,7 +45,7 @@ func tourOnOwnPlatform(cmd *cobra.Command, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	c.Demo, c.Global, c.OperationsPort = true, true, c.Topology.OperationsPort()
+	c.Demo, c.Global, c.Faults, c.OperationsPort = true, true, true, c.Topology.OperationsPort()
 	if err := refuseDemoOutside(c); err != nil {
 		return err
 	}

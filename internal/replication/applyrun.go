@@ -12,7 +12,7 @@ import (
 
 // RunConfig is how a queue is received. A zero field means its default.
 type RunConfig struct {
-	// Receivers is how many receive at the same time. Default 48.
+	// Receivers is how many receive at the same time. Default 16.
 	Receivers int
 	// Visibility is how long a message may take to be applied. Default 30 s.
 	Visibility time.Duration
@@ -26,7 +26,7 @@ type RunConfig struct {
 
 // Run receives and applies what comes through a queue until ctx ends or the queue is closed, and returns the reason.
 func (a *Applier) Run(ctx context.Context, q queue.Queue, cfg RunConfig) error {
-	cfg.Receivers = orDefault(cfg.Receivers, 48)
+	cfg.Receivers = orDefault(cfg.Receivers, 16)
 	cfg.Visibility = orDefault(cfg.Visibility, 30*time.Second)
 	cfg.Wait = min(orDefault(cfg.Wait, 10*time.Second), queue.MaxWait)
 	ctx, cancel := context.WithCancelCause(ctx)

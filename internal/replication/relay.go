@@ -42,7 +42,7 @@ type RelayConfig struct {
 
 // RelayTuning bounds a relay's work. A zero field means its default.
 type RelayTuning struct {
-	// Parallel is how many lanes are sent to a destination at a time. Default 48.
+	// Parallel is how many lanes are sent to a destination at a time. Default 16.
 	Parallel int
 	// Page is how many outbox records are read and sent between two moves of a cursor. Default 100.
 	Page int
@@ -57,7 +57,7 @@ type RelayTuning struct {
 }
 
 func (t RelayTuning) withDefaults() RelayTuning {
-	t.Parallel = orDefault(t.Parallel, 48)
+	t.Parallel = orDefault(t.Parallel, 16)
 	t.Page = min(orDefault(t.Page, 100), store.MaxPage)
 	t.MaxBacklog = orDefault(t.MaxBacklog, 100_000)
 	t.Heartbeat = orDefault(t.Heartbeat, time.Second)

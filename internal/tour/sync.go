@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -53,20 +54,56 @@ func (g *guide) change(ctx context.Context, through, locale string) (token strin
 	return token, nil
 }
 
-// summary reads the user's summary through a region, no older than the token says.
+// summary reads the user's summary through a region, no older than the token says, if there is one.
 func (g *guide) summary(ctx context.Context, through, token string) (restAnswer, error) {
 	url, err := g.endpoint(through)
 	if err != nil {
 		return restAnswer{}, err
 	}
+	header := map[string]string{"Domicile-Max-Wait": "2000"}
+	if token != "" {
+		header[consistency] = token
+	}
 	return g.rest(ctx, restCall{
 		method: http.MethodGet, url: url + "/v1/users/" + g.userID + "/summary", tenant: "acme-eu",
-		header: map[string]string{consistency: token, "Domicile-Max-Wait": "2000"},
+		header: header,
 	})
+}
+
+// learnTime bounds how long a region may take until it answers for a tenant that has begun to write.
+const learnTime = 15 * time.Second
+
+// learnPause is how long the tour waits before it asks again whether a region knows a tenant.
+const learnPause = 20 * time.Millisecond
+
+// known waits until a region answers for the user itself. A platform that has just started, or a tenant that has just written for the
+// first time, is answered for by the home until the region was told of all its lanes.
+func (g *guide) known(ctx context.Context, by string) error {
+	ctx, cancel := context.WithTimeout(ctx, learnTime)
+	defer cancel()
+	for {
+		a, err := g.summary(ctx, by, "")
+		if err != nil {
+			return err
+		}
+		if a.status == http.StatusOK && a.header.Get("Domicile-Region") == by {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s still does not answer for the tenant itself after %s", by, learnTime)
+		case <-time.After(learnPause):
+		}
+	}
 }
 
 // readYourWrites writes through one region and reads through another, again and again.
 func (g *guide) readYourWrites(ctx context.Context) error {
+	for _, by := range []string{singapore, dublin, saoPaulo} {
+		if err := g.known(ctx, by); err != nil {
+			return err
+		}
+	}
 	for i, locale := range []string{"de-DE", "it-IT", "pt-BR"} {
 		token, err := g.change(ctx, frankfurt, locale)
 		if err != nil {

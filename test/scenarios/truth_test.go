@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -287,8 +288,7 @@ func (w *world) checkItem(r *region, tenant ident.TenantID, feed replicationv1.F
 	return nil
 }
 
-// checkRecords looks whether the standby has the idempotency records of all that its watermarks passed. A record expires with time, and is not
-// part of a repair.
+// checkRecords looks whether the standby has the idempotency records of all that its watermarks passed, unless they are about to expire.
 func (w *world) checkRecords(r *region, tenant ident.TenantID, marks replication.Watermarks) error {
 	if !w.allRecords {
 		return nil
@@ -301,7 +301,8 @@ func (w *world) checkRecords(r *region, tenant ident.TenantID, marks replication
 				continue
 			}
 			key := idempotency.Key(tenant, [32]byte([]byte(f.key)))
-			if _, err := at.tables[regionalTable].Get(context.Background(), key); err != nil {
+			record, err := at.tables[regionalTable].Get(context.Background(), key)
+			if err != nil || record.Expires.Before(w.now.Add(time.Hour)) {
 				continue
 			}
 			if _, err := r.tables[regionalTable].Get(context.Background(), key); err != nil {

@@ -51,7 +51,8 @@ type world struct {
 	reads             []observed
 	keyOf             map[string]int
 	settings          *settingsModel
-	// allRecords says that a standby has every record: no repair was made, which brings none, and no standby is new.
+	// allRecords says that a standby has the record of each write that its watermark has passed: no lane of it was repaired, which brings
+	// the records of other writes.
 	allRecords bool
 
 	weights []int
@@ -374,6 +375,9 @@ func (r *region) streams() (all []*replicationv1.Stream) {
 }
 
 func (r *region) verifyOne(s *replicationv1.Stream) {
+	if s.GetFeed() == replicationv1.Feed_FEED_STANDBY {
+		r.w.allRecords = false
+	}
 	if err := r.mender.Verify(context.Background(), s); err != nil {
 		r.w.note("%s verifies lane %d of %s of %s: %v", r.id, s.GetLane(), s.GetFeed(), s.GetTenant(), err)
 	}

@@ -26,6 +26,8 @@ func (db *DB) sweepLoop() {
 	}()
 	ticker := time.NewTicker(db.cfg.SweepInterval)
 	defer ticker.Stop()
+	rest := time.NewTimer(restRounds * db.cfg.SweepInterval)
+	defer rest.Stop()
 	var from []byte
 	for {
 		select {
@@ -41,8 +43,22 @@ func (db *DB) sweepLoop() {
 			continue
 		}
 		from = next
+		if next != nil {
+			continue
+		}
+		// A round is done. What was deleted and is not compacted yet is walked over all the same, without counting as looked at, so a
+		// small store with much coming and going would be walked as a whole with each tick.
+		rest.Reset(restRounds * db.cfg.SweepInterval)
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
+
+// restRounds is how many intervals the sweep rests after it has gone round.
+const restRounds = 30
 
 // quiet are the errors that are said elsewhere.
 func quiet(err error) bool {
