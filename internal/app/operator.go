@@ -129,7 +129,7 @@ func (o operator) letters(ctx context.Context, ids []string) ([]*operationsv1.De
 	wanted := setOf(ids)
 	var out []*operationsv1.DeadLetter
 	for _, q := range o.region.sync.queues {
-		messages, err := queue.List(ctx, q.dead, mostListed)
+		messages, err := q.dead.browse(ctx, mostListed)
 		if err != nil {
 			return nil, fmt.Errorf("listing dead letters of %s: %w", q.name, err)
 		}
@@ -145,7 +145,7 @@ func (o operator) letters(ctx context.Context, ids []string) ([]*operationsv1.De
 // letter is what may be shown of a message: ids, class and reason.
 func (o operator) letter(name string, m queue.Message) *operationsv1.DeadLetter {
 	l := &operationsv1.DeadLetter{
-		Region: string(o.region.id), Queue: name, Id: m.ID, Receives: uint32(m.Receives), //nolint:gosec // a few
+		Region: string(o.region.id), Queue: name, Id: m.ID, Receives: uint32(maxReceives + m.Receives), //nolint:gosec // a few
 		SendTime: timestamppb.New(m.Sent), Bytes: uint64(len(m.Body)), Reason: o.region.sync.applier.Reason(m.ID),
 	}
 	var envelope replicationv1.Envelope

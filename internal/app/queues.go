@@ -83,6 +83,16 @@ func (l *lateQueue) Depth(ctx context.Context) (queue.Depth, error) {
 	return q.Depth(ctx)
 }
 
+// browse returns the first messages without receiving them.
+func (l *lateQueue) browse(ctx context.Context, limit int) ([]queue.Message, error) {
+	q, err := l.now()
+	if err != nil {
+		return nil, err
+	}
+	first, _, err := q.Browse(ctx, limit)
+	return first, err
+}
+
 func (l *lateQueue) close() error {
 	if q := l.opened.Load(); q != nil {
 		return q.Close()

@@ -240,7 +240,7 @@ func (r *region) start() {
 			index, _ := theTopology().Index(id)
 			return home{from: r, to: w.regions[index]}
 		},
-		Tuning: repair.Tuning{Lanes: 1, Fetches: 1, Settle: time.Nanosecond},
+		Clock: r.clock, Tuning: repair.Tuning{Lanes: 1, Fetches: 1, Settle: time.Nanosecond},
 	})
 	check(err)
 	r.mender, err = repair.NewLoop(repair.LoopConfig{Reconciler: r.reconciler, Owed: r.owed, Jitter: func() float64 { return 0.5 }})

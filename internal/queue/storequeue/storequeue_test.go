@@ -272,3 +272,29 @@ func TestWaitingBySender(t *testing.T) {
 		q = open()
 	}
 }
+
+func TestBrowseReceivesNothing(t *testing.T) {
+	t.Parallel()
+	q, err := storequeue.Open(t.Context(), storequeue.Config{
+		Store: openDB(t, pebblestore.OpenMemory, pebblestore.Config{}).Table("queues"), Name: "q",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 25 {
+		send(t, q, "one-group", strconv.Itoa(n))
+	}
+	for range 3 {
+		first, all, err := q.Browse(t.Context(), 20)
+		if err != nil || all != 25 || len(first) != 20 || string(first[19].Body) != "19" || first[0].Receives != 0 {
+			t.Fatalf("%d of %d, %v", len(first), all, err)
+		}
+	}
+	got, err := q.Receive(t.Context(), queue.Receive{Max: 10, Visibility: time.Minute})
+	if err != nil || len(got) != 10 || got[0].Receives != 1 {
+		t.Errorf("%d messages, %v", len(got), err)
+	}
+	if first, _, err := q.Browse(t.Context(), 1); err != nil || first[0].ID != got[0].ID || first[0].Receives != 1 {
+		t.Errorf("browsed %v, %v", first, err)
+	}
+}
