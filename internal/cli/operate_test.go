@@ -319,7 +319,7 @@ func TestSyncStatusTable(t *testing.T) {
 	}}
 	got := domicile(t, &operator{answer: status}, "sync", "status")
 	want := []string{
-		"SOURCE DESTINATION NOT SENT IN QUEUE LAG OLDEST LOST VIOLATIONS NOTE",
+		"SOURCE DESTINATION NOT SENT IN QUEUE LAST LAG OLDEST LOST VIOLATIONS NOTE",
 		"eu-central-1 eu-west-1 3 4 250ms 1.5s 0 5",
 		"sa-east-1 eu-west-1 ? 6 0s ? ? 0",
 		"(all) eu-west-1 7 dead letters, 2 lanes wait for a repair",

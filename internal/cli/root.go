@@ -88,7 +88,23 @@ func New(cfg Config) *cobra.Command {
 			refuseUnknown(cmd)
 		}
 	}
+	explainArguments(root)
 	return root
+}
+
+// explainArguments makes each command say how it is used when it is given too few arguments or too many.
+func explainArguments(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		explainArguments(sub)
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usage("%w; it is used as: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
 }
 
 // refuseUnknown makes a command that only groups others fail for one that it does not have: a script with a misspelt check must not

@@ -74,7 +74,7 @@ func (p pair) row(note string) []string {
 // syncTable has a row for each pair; what is said of it by either end is put together. What a region has to send to one that is cut
 // off is what matters most then, so a pair is shown if either end has a word of it.
 func syncTable(r *operationsv1.GetSyncStatusResponse) table {
-	t := table{header: []string{"SOURCE", "DESTINATION", "NOT SENT", "IN QUEUE", "LAG", "OLDEST", "LOST", "VIOLATIONS", "NOTE"}}
+	t := table{header: []string{"SOURCE", "DESTINATION", "NOT SENT", "IN QUEUE", "LAST LAG", "OLDEST", "LOST", "VIOLATIONS", "NOTE"}}
 	for _, region := range r.GetRegions() {
 		pairs := pairsTo(r.GetRegions(), region)
 		why := ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
@@ -31,11 +32,20 @@ type Faults interface {
 func (s *service) regionsOf(region string) ([]ident.RegionID, error) {
 	if region != "" {
 		if _, ok := s.cfg.Topology.Index(ident.RegionID(region)); !ok {
-			return nil, violation("region", "known_region", "is not a region of the topology")
+			return nil, violation("region", "known_region", "is none of "+s.regionNames())
 		}
 		return []ident.RegionID{ident.RegionID(region)}, nil
 	}
 	return s.cfg.Topology.IDs(), nil
+}
+
+// regionNames are the ids of all regions, for people.
+func (s *service) regionNames() string {
+	names := make([]string, 0, s.cfg.Topology.Len())
+	for _, id := range s.cfg.Topology.IDs() {
+		names = append(names, string(id))
+	}
+	return strings.Join(names, ", ")
 }
 
 // reply is what a region answered, or why it did not.

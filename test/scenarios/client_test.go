@@ -119,7 +119,7 @@ func (w *world) launch(o *op) {
 	if !edge.up || !at.up || !w.net.passes(edge, at) {
 		return
 	}
-	a := &attempt{op: o, edge: edge, at: at, begun: w.stepNo}
+	a := &attempt{op: o, edge: edge, at: at}
 	a.c = w.callOf(o.tenant, edge, at)
 	key := fmt.Sprintf("key %d", o.n)
 	if w.off.record {
@@ -158,6 +158,7 @@ func (w *world) advance(i int) {
 			w.answer(i)
 		}
 	case 2:
+		a.begun = w.stepNo // What comes of it is decided from here on.
 		a.user, a.err = w.mutate(a)
 		if a.err == nil || w.off.look {
 			w.answer(i)

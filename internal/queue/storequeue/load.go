@@ -1,10 +1,13 @@
 package storequeue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/queue"
@@ -33,7 +36,9 @@ func (q *Queue) open(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, g := range q.index.groups {
+	// The groups with the oldest messages are first in line, as they were.
+	groups := slices.SortedFunc(maps.Values(q.index.groups), func(a, b *group) int { return cmp.Compare(a.first(), b.first()) })
+	for _, g := range groups {
 		for i := range g.entries {
 			if f := g.entries[i].flight; f != nil && f.deadline > now {
 				g.out = append(g.out, f)
@@ -43,6 +48,14 @@ func (q *Queue) open(ctx context.Context) error {
 		q.index.place(g, now)
 	}
 	return nil
+}
+
+// first is the number of the group's first message; 0 if it has none.
+func (g *group) first() uint64 {
+	if len(g.entries) == 0 {
+		return 0
+	}
+	return g.entries[0].number
 }
 
 // takeOver raises the number of openings. From then on no commit of an earlier opening takes effect.
