@@ -282,7 +282,7 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 		fx.violations = append(fx.violations, a.violation(e))
 		if at := position(e); t.mark.exists && !t.mark.stale(at) {
 			t.mark.enter(at)
-			t.mark.owe(ident.Version{Epoch: at.Epoch, Seq: max(at.Seq, 1)})
+			t.mark.owe(at) // The stream's beginning owes no more than to have been opened: of an empty lane no repair is as of 1.
 		}
 	case impostor:
 		fx.violations = append(fx.violations, a.violation(e))

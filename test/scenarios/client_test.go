@@ -96,7 +96,7 @@ func (w *world) newOp() {
 	o := &op{n: w.ops, client: c, tenant: tenant, kind: create, handle: fmt.Sprintf("h%d", w.ops), begun: w.now, called: w.stepNo}
 	// Few addresses, so that one is taken, freed and taken again.
 	o.email = fmt.Sprintf("u%d@example.org", w.draw(6))
-	if alive := w.truth.alive(tenant); len(alive) > 3 || len(alive) > 0 && w.draw(100) < 80 {
+	if alive := w.truth.alive(tenant); len(alive) > 11 || len(alive) > 0 && w.draw(100) < 72 {
 		o.id = alive[w.draw(len(alive))]
 		if all := w.truth.ids[tenant]; w.draw(8) == 0 {
 			o.id = all[w.draw(len(all))]

@@ -12,6 +12,7 @@ import (
 func (w *world) heal() {
 	w.stepNo++
 	w.note("everything heals")
+	w.healing = true
 	clear(w.net.cut)
 	w.net.bad = 0
 	for _, r := range w.regions {
@@ -41,7 +42,7 @@ func (w *world) heal() {
 		w.letters(r)
 	}
 	w.rest()
-	w.now = w.now.Add(time.Hour) // The newest idempotency records are not verified yet.
+	w.now = w.now.Add(time.Hour)  // The newest idempotency records are not verified yet.
 	for _, r := range w.regions { // On schedule.
 		for _, s := range r.streams() {
 			r.verifyOne(s)

@@ -92,7 +92,11 @@ func (n *network) land(i int, again bool) {
 }
 
 // sender is what a region's relay and apply send with.
-type sender struct{ region *region }
+type sender struct {
+	region *region
+	// relay says that it is the relay's: other things may happen while a batch is on its way. Apply holds locks then.
+	relay bool
+}
 
 // Send implements replication.Sender.
 func (s sender) Send(ctx context.Context, id ident.RegionID, name string, messages []queue.Outgoing) (failed []error, err error) {
@@ -102,6 +106,9 @@ func (s sender) Send(ctx context.Context, id ident.RegionID, name string, messag
 	for i := range messages {
 		messages[i].Body = from.spoken(to, messages[i].Body)
 	}
+	if s.relay {
+		from.w.meanwhile()
+	}
 	crashed := from.fuse.effect(func() {
 		err = from.w.net.do(fmt.Sprintf("a batch of %d for %s from", len(messages), name), from, to, func() error {
 			q, known := to.queues[name]
@@ -109,7 +116,9 @@ func (s sender) Send(ctx context.Context, id ident.RegionID, name string, messag
 				return errNetwork
 			}
 			var err error
-			failed, err = q.main.Send(ctx, messages)
+			if failed, err = q.main.Send(ctx, messages); err == nil {
+				to.remember(name, messages)
+			}
 			return err
 		})
 	})
@@ -120,6 +129,19 @@ func (s sender) Send(ctx context.Context, id ident.RegionID, name string, messag
 		return nil, err
 	}
 	return failed, nil
+}
+
+// letter is a message that a region's queue had.
+type letter struct {
+	queue, group string
+	body         []byte
+}
+
+// remember keeps some of the messages that came, for an operator to put back what he thinks is dead.
+func (r *region) remember(name string, messages []queue.Outgoing) {
+	for _, m := range messages {
+		r.letters = append(r.letters, letter{name, m.Group, m.Body})
+	}
 }
 
 // spoken is what a region says in a message: a newer release has more in its projections, a broken one has what is forbidden.
@@ -170,6 +192,7 @@ func (h home) Digest(ctx context.Context, in *peerv1.DigestRequest) (*peerv1.Dig
 		out, err = h.to.source.Digest(ctx, h.from.id, in)
 		return err
 	})
+	h.from.w.meanwhile()
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +209,7 @@ func (h home) Fetch(ctx context.Context, in *peerv1.FetchRequest) (*peerv1.Fetch
 		}
 		return err
 	})
+	h.from.w.meanwhile()
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,8 @@ type region struct {
 	release *release
 	// broken says that it sends what is forbidden.
 	broken bool
+	// letters are messages that came.
+	letters []letter
 	// cursors are up to where its settings were sent to the others.
 	cursors map[cursorKey]ident.Seq
 
@@ -218,14 +220,14 @@ func (r *region) start() {
 	r.records = idempotency.New(idempotency.Config{Store: regional, Sealer: keys, Jurisdiction: jurisdiction, Clock: r.clock})
 	maker := &replication.Maker{Table: regional, Sealer: keys, Catalog: r.release.catalog}
 	r.relay, err = replication.NewRelay(replication.RelayConfig{
-		Region: r.id, Topology: theTopology(), Table: regional, Maker: maker, Sender: sender{r}, Tenants: r.known, Clock: r.clock,
+		Region: r.id, Topology: theTopology(), Table: regional, Maker: maker, Sender: sender{region: r, relay: true}, Tenants: r.known, Clock: r.clock,
 		Jitter: func() float64 { return 0.5 }, Rand: random, Tuning: replication.RelayTuning{Page: 5, MaxBacklog: maxBacklog},
 	})
 	check(err)
 	r.relay.Ring(nil) // As the change feed begins.
 	r.applier, err = replication.NewApplier(replication.ApplierConfig{
 		Region: r.id, Topology: theTopology(), Replica: replica, Regional: regional, Directory: r.known,
-		Classes: r.release.catalog.Classes(), Sender: sender{r}, Clock: r.clock,
+		Classes: r.release.catalog.Classes(), Sender: sender{region: r}, Clock: r.clock,
 	})
 	check(err)
 	w.off.applier(r.applier)

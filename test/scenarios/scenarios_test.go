@@ -17,7 +17,7 @@ var (
 const (
 	// seeds is how many runs a test of everything makes, and steps how many steps each has before it heals.
 	seeds = 240
-	steps = 600
+	steps = 1000
 )
 
 // TestScenarios runs worlds: a fixed set of them, new ones for a time (-for 30s), or one (-seed 17).

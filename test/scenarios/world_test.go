@@ -56,6 +56,9 @@ type world struct {
 	allRecords bool
 
 	weights []int
+	// inside says that a region waits for another in the present step, and healing that the run is over.
+	inside, healing bool
+
 	log     []string
 	failure string
 }
@@ -180,8 +183,8 @@ type move struct {
 }
 
 var moves = []move{
-	{24, false, func(w *world, _ *region) { w.newOp() }},
-	{70, false, func(w *world, _ *region) { w.goOn() }},
+	{34, false, func(w *world, _ *region) { w.newOp() }},
+	{100, false, func(w *world, _ *region) { w.goOn() }},
 	{8, false, func(w *world, _ *region) { w.again() }},
 	{14, false, func(w *world, _ *region) { w.read() }},
 	{12, false, func(_ *world, r *region) { r.ring() }},
@@ -203,8 +206,9 @@ var moves = []move{
 	{3, true, func(w *world, r *region) { w.crash(r) }},
 	{6, false, func(w *world, r *region) { w.restart(r) }},
 	{2, true, func(w *world, r *region) { w.doubt(r) }},
-	{3, true, func(w *world, r *region) { w.swallow(r) }},
-	{3, true, func(w *world, r *region) { w.operate(r) }},
+	{5, true, func(w *world, r *region) { w.swallow(r) }},
+	{4, true, func(w *world, r *region) { w.operate(r) }},
+	{4, true, func(w *world, r *region) { w.repeat(r) }},
 	{2, true, func(w *world, r *region) { w.poison(r) }},
 	{2, true, func(w *world, r *region) { w.smuggle(r) }},
 	{1, true, func(w *world, r *region) { w.misbuild(r) }},
@@ -218,7 +222,7 @@ func (w *world) swarm() {
 	for _, m := range moves {
 		weight := m.weight * 2
 		if m.fault {
-			weight = m.weight * []int{0, 0, 1, 2, 6}[w.draw(5)]
+			weight = m.weight * []int{0, 1, 2, 3, 6}[w.draw(5)]
 		}
 		w.weights = append(w.weights, weight)
 	}
@@ -230,6 +234,21 @@ func (w *world) swarm() {
 func (w *world) step() {
 	m := moves[w.drawOf(w.weights...)]
 	m.do(w, w.regions[w.draw(len(w.regions))])
+}
+
+// meanwhile lets other things happen while a region waits for another: between what a relay has read and its sending, between an answer to a
+// repair and what is made of it.
+func (w *world) meanwhile() {
+	if w.inside || w.healing || w.draw(3) > 0 {
+		return
+	}
+	w.inside = true
+	w.note("meanwhile {")
+	for range 1 + w.draw(12) {
+		w.step()
+	}
+	w.note("}")
+	w.inside = false
 }
 
 // goOn makes the next step of an attempt.
@@ -515,9 +534,9 @@ func (w *world) swallow(r *region) {
 	if !r.up {
 		return
 	}
-	name, times := r.queueName(), []int{1, maxReceives + 1}[w.draw(2)]
+	name, times, most := r.queueName(), []int{1, maxReceives + 1}[w.draw(2)], []int{1, 1, 2, queue.MaxBatch}[w.draw(4)]
 	for range times {
-		all, err := r.queues[name].main.Receive(context.Background(), queue.Receive{Max: 1 + w.draw(queue.MaxBatch), Visibility: visibility})
+		all, err := r.queues[name].main.Receive(context.Background(), queue.Receive{Max: most, Visibility: visibility})
 		if err != nil || len(all) == 0 {
 			break
 		}
@@ -544,6 +563,17 @@ func (w *world) operate(r *region) {
 	if n > 0 || err != nil {
 		w.note("an operator of %s redrives or drops %d dead letters%s", r.id, n, cond(err == nil, "", fmt.Sprintf(": %v", err)))
 	}
+}
+
+// repeat puts back a message that was there before, as when an operator's redrive ended between its sending and its deleting and was begun
+// again much later.
+func (w *world) repeat(r *region) {
+	if !r.up || len(r.letters) == 0 {
+		return
+	}
+	l := r.letters[w.draw(len(r.letters))]
+	_, err := r.queues[l.queue].main.Send(context.Background(), []queue.Outgoing{{Group: l.group, Deduplication: w.fresh(), Body: l.body}})
+	w.note("an old message is put into %s of %s again: %v", l.queue, r.id, err)
 }
 
 func (w *world) fresh() string {
