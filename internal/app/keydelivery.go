@@ -6,9 +6,11 @@ import (
 	"sync"
 	"time"
 
+	peerv1 "github.com/domicile-api/domicile/gen/domicile/peer/v1"
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/topology"
 )
@@ -67,6 +69,23 @@ func (k *keyDelivery) deliver(ctx context.Context, id ident.TenantID) error {
 		return err
 	}
 	return k.region.keys.Deliver(ctx, id, t.Epoch, readers(k.topology, t))
+}
+
+// keyedSource answers repairs, and brings the tenant's key to whoever asks for one: a region that owes itself a repair may have given the
+// key back, under a record that it heard of later than the home.
+type keyedSource struct {
+	peer.Source
+
+	keys *keyDelivery
+}
+
+// Digest implements peer.Source.
+func (k keyedSource) Digest(ctx context.Context, caller ident.RegionID, r *peerv1.DigestRequest) (*peerv1.DigestResponse, error) {
+	answer, err := k.Source.Digest(ctx, caller, r)
+	if err == nil {
+		k.keys.add(ident.TenantID(r.GetStream().GetTenant())) // The caller is granted the stream; deliver looks at what else it may have.
+	}
+	return answer, err
 }
 
 // pending are tenants for which something is to be done until it succeeds.

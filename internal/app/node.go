@@ -23,8 +23,10 @@ type node struct {
 
 	// changing is held while the region starts or stops.
 	changing sync.Mutex
-	mu       sync.RWMutex
-	running  *region
+	// stopped says that the process ends: nothing is started any more, which nobody would stop. It is guarded by changing.
+	stopped bool
+	mu      sync.RWMutex
+	running *region
 }
 
 // region returns what runs, or nil.
@@ -55,7 +57,7 @@ func (n *node) prepare(ctx context.Context) error {
 func (n *node) restart(ctx context.Context) error {
 	n.changing.Lock()
 	defer n.changing.Unlock()
-	if n.region() != nil {
+	if n.stopped || n.region() != nil {
 		return nil
 	}
 	if err := n.prepare(ctx); err != nil {
@@ -84,6 +86,7 @@ func (n *node) crash() error {
 func (n *node) stop() error {
 	n.changing.Lock()
 	defer n.changing.Unlock()
+	n.stopped = true
 	r := n.region()
 	if r == nil {
 		return nil

@@ -16,20 +16,8 @@ func (s *synchronisation) purge(ctx context.Context, tenant ident.TenantID) erro
 		return err
 	}
 	for _, q := range s.queues {
-		letters, err := queue.List(ctx, q.dead, mostListed)
+		_, err := queue.DropWhere(ctx, q.dead, func(m queue.Message) bool { return s.tagOf(m.Body).Tenant == tenant })
 		if err != nil {
-			return fmt.Errorf("looking for a purged tenant's dead letters: %w", err)
-		}
-		theirs := map[string]struct{}{}
-		for _, m := range letters {
-			if s.tagOf(m.Body).Tenant == tenant {
-				theirs[m.ID] = struct{}{}
-			}
-		}
-		if len(theirs) == 0 {
-			continue
-		}
-		if _, err := queue.Drop(ctx, q.dead, theirs); err != nil {
 			return fmt.Errorf("dropping a purged tenant's dead letters: %w", err)
 		}
 	}
@@ -46,8 +34,18 @@ func (s *synchronisation) purge(ctx context.Context, tenant ident.TenantID) erro
 	return err
 }
 
-// deleteRows deletes all rows of a tenant in a table.
+// deleteRows deletes all rows of a tenant in a table, the watermarks first: what is no longer whole answers no read.
 func deleteRows(ctx context.Context, table store.Store, tenant ident.TenantID) error {
+	for lane := range ident.Lane(ident.Lanes) {
+		from, to := keyspace.Watermarks()
+		page, err := table.Query(ctx, store.Query{Partition: keyspace.Lane(tenant, lane), From: from, To: to, Limit: store.MaxOps})
+		if err != nil {
+			return fmt.Errorf("reading how far a tenant's copies are: %w", err)
+		}
+		if err := deleteItems(ctx, table, page.Items); err != nil {
+			return err
+		}
+	}
 	for _, partition := range keyspace.Partitions(tenant) {
 		for {
 			page, err := table.Query(ctx, store.Query{Partition: partition, Limit: store.MaxOps})
@@ -57,14 +55,24 @@ func deleteRows(ctx context.Context, table store.Store, tenant ident.TenantID) e
 			if len(page.Items) == 0 {
 				break
 			}
-			ops := make([]store.Op, len(page.Items))
-			for i := range page.Items {
-				ops[i] = store.Op{Kind: store.Delete, Item: store.Item{Key: page.Items[i].Key}}
-			}
-			if err := table.Commit(ctx, store.Commit{Ops: ops}); err != nil {
-				return fmt.Errorf("deleting a tenant's copies: %w", err)
+			if err := deleteItems(ctx, table, page.Items); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+func deleteItems(ctx context.Context, table store.Store, items []store.Item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	ops := make([]store.Op, len(items))
+	for i := range items {
+		ops[i] = store.Op{Kind: store.Delete, Item: store.Item{Key: items[i].Key}}
+	}
+	if err := table.Commit(ctx, store.Commit{Ops: ops}); err != nil {
+		return fmt.Errorf("deleting a tenant's copies: %w", err)
 	}
 	return nil
 }

@@ -164,3 +164,18 @@ func senderOf(body []byte) string {
 	}
 	return envelope.GetEvent().GetStream().GetOrigin() + envelope.GetHeartbeat().GetSource() + envelope.GetViolation().GetDestination()
 }
+
+// oldest is when the oldest message was sent that is in one of the region's queues; the zero time when there is none.
+func (s *synchronisation) oldest(ctx context.Context) (time.Time, error) {
+	var oldest time.Time
+	for _, q := range s.queues {
+		depth, err := q.queue.Depth(ctx)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("reading how full %s is: %w", q.name, err)
+		}
+		if !depth.Oldest.IsZero() && (oldest.IsZero() || depth.Oldest.Before(oldest)) {
+			oldest = depth.Oldest
+		}
+	}
+	return oldest, nil
+}

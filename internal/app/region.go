@@ -245,7 +245,9 @@ func (r *region) openData(p *Platform) error {
 
 // Purge removes all rows of a tenant, whatever the region was to it.
 func (r *region) Purge(ctx context.Context, tenant ident.TenantID) error {
-	return errors.Join(r.entities.Purge(ctx, tenant), r.settings.kept.Purge(ctx, tenant), r.sync.purge(ctx, tenant))
+	return r.sync.applier.Retire(tenant, func() error {
+		return errors.Join(r.entities.Purge(ctx, tenant), r.settings.kept.Purge(ctx, tenant), r.sync.purge(ctx, tenant))
+	})
 }
 
 // ensureKey gives a tenant its data key, in the home and in the standby, before its first entity is stored.

@@ -54,7 +54,9 @@ func (s *settler) settle(ctx context.Context, id ident.TenantID) error {
 		scope = policyv1.Scope_SCOPE_UNSPECIFIED // The home needs no projections.
 	}
 	if scope == policyv1.Scope_SCOPE_UNSPECIFIED {
-		if err := deleteRows(ctx, s.region.replica, id); err != nil {
+		// Events that were judged by the record before are written before it, or not at all.
+		err := s.region.sync.applier.Retire(id, func() error { return deleteRows(ctx, s.region.replica, id) })
+		if err != nil {
 			return err
 		}
 	}

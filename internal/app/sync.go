@@ -109,6 +109,7 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 	s.applier, err = replication.NewApplier(replication.ApplierConfig{
 		Region: r.id, Topology: cfg.Topology, Replica: r.replica, Regional: r.regional, Directory: s, Classes: s.catalog.Classes(),
 		Sender: sender, Clock: cfg.Clock, Observer: violationLog{r.logger}, Settings: r.settings.mender,
+		Oldest: s.oldest,
 	})
 	if err != nil {
 		return fmt.Errorf("making apply of %s: %w", r.id, err)
@@ -125,11 +126,14 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 	s.auditor = s.newAuditor()
 	inboxes := make(map[string]peer.Inbox, len(s.queues))
 	for _, q := range s.queues {
-		inboxes[q.name] = peer.Inbox{Queue: q.queue, AnyRegion: q.name == replication.QueueEvents}
+		inboxes[q.name] = peer.Inbox{
+			Queue: q.queue, AnyRegion: q.name == replication.QueueEvents,
+			From: func(body []byte) ident.RegionID { return ident.RegionID(senderOf(body)) },
+		}
 	}
 	return r.peers.serve(cfg, peer.ServerConfig{
 		Region: r.id, Topology: cfg.Topology, Queues: inboxes, Keys: r.keys, Operator: operator{r}, Clock: cfg.Clock,
-		Source: sources{source, r.settings.source}, Replica: r.applyDirectory,
+		Source: sources{keyedSource{source, s.keysAway}, r.settings.source}, Replica: r.applyDirectory,
 	})
 }
 

@@ -36,6 +36,9 @@ type Inbox struct {
 	Queue queue.Queue
 	// AnyRegion says that any region may send, since what the queue holds is GLOBAL. Otherwise only those of the same jurisdiction may.
 	AnyRegion bool
+	// From says which region a message's own words are from; empty when they do not say. What names another region than the caller is
+	// refused: whatever reads the message later believes it. Nil: messages do not say.
+	From func(body []byte) ident.RegionID
 }
 
 // KeyAcceptor takes tenants' keys; seal.Keyring is one.
@@ -170,6 +173,17 @@ func (s *Server) Send(ctx context.Context, r *peerv1.SendRequest) (*peerv1.SendR
 	messages, err := outgoingMessages(r.GetMessages())
 	if err != nil {
 		return nil, err
+	}
+	if inbox.From != nil {
+		for _, m := range messages {
+			if from := inbox.From(m.Body); from != ident.NoRegion && from != s.cfg.Topology.ID(caller) {
+				return nil, fault.New(errorsv1.Reason_REASON_PERMISSION_DENIED, "a message says that it is from another region")
+			}
+		}
+	}
+	for i := range messages {
+		// Each region has groups of its own: what one sends that cannot be applied holds up nothing of another's.
+		messages[i].Group = string(s.cfg.Topology.ID(caller)) + "/" + messages[i].Group
 	}
 	failed, err := inbox.Queue.Send(ctx, messages)
 	if err != nil {

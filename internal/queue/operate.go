@@ -35,19 +35,36 @@ func Redrive(ctx context.Context, from, to Queue, ids map[string]struct{}, fresh
 	if from == to {
 		return 0, fmt.Errorf("%w: a queue is not redriven into itself", ErrInvalid)
 	}
-	return change(ctx, from, ids, func(ctx context.Context, batch []Message) ([]Message, error) {
+	return change(ctx, from, named(ids), len(ids), func(ctx context.Context, batch []Message) ([]Message, error) {
 		return resend(ctx, to, batch, fresh)
 	})
 }
 
 // Drop deletes the messages with these ids, or all when ids is nil, as many as it reaches, see Redrive, and tells how many it was.
 func Drop(ctx context.Context, q Queue, ids map[string]struct{}) (dropped int, err error) {
-	return change(ctx, q, ids, func(_ context.Context, batch []Message) ([]Message, error) { return batch, nil })
+	return change(ctx, q, named(ids), len(ids), deleted)
 }
 
-// change deletes the messages with these ids for which do did what comes before that, and gives back the others.
+// DropWhere deletes the messages that match, those among them that are behind others of a group only where these match too, and tells how
+// many it was. Its memory does not grow with what the other messages hold.
+func DropWhere(ctx context.Context, q Queue, match func(Message) bool) (dropped int, err error) {
+	return change(ctx, q, match, 0, deleted)
+}
+
+func deleted(_ context.Context, batch []Message) ([]Message, error) { return batch, nil }
+
+// named matches the messages with these ids, or all when ids is nil.
+func named(ids map[string]struct{}) func(Message) bool {
+	return func(m Message) bool {
+		_, ok := ids[m.ID]
+		return ok || ids == nil
+	}
+}
+
+// change deletes the messages that match for which do did what comes before that, and gives back the others. It ends early when it has
+// changed most, unless that is 0.
 func change(
-	ctx context.Context, q Queue, ids map[string]struct{}, do func(context.Context, []Message) ([]Message, error),
+	ctx context.Context, q Queue, match func(Message) bool, most int, do func(context.Context, []Message) ([]Message, error),
 ) (changed int, err error) {
 	depth, err := q.Depth(ctx)
 	if err != nil {
@@ -58,9 +75,10 @@ func change(
 	err = l.each(ctx, func(batch []Message) (bool, error) {
 		var wanted, others []Message
 		for _, m := range batch {
-			if _, named := ids[m.ID]; (ids == nil || named) && changed+len(wanted) < limit {
+			if match(m) && changed+len(wanted) < limit {
 				wanted = append(wanted, m)
 			} else {
+				m.Body = nil // It is only given back.
 				others = append(others, m)
 			}
 		}
@@ -74,7 +92,7 @@ func change(
 		if err != nil {
 			l.hold(wanted) // What is deleted is given back to nobody.
 		}
-		return changed < limit && (ids == nil || changed < len(ids)), err
+		return changed < limit && (most == 0 || changed < most), err
 	})
 	return changed, errors.Join(err, l.giveBack(ctx))
 }

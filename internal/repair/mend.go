@@ -2,6 +2,7 @@ package repair
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,6 +17,8 @@ import (
 // mending settles the differences of a comparison.
 type mending struct {
 	c *comparison
+	// began is what the Target said when the repair began.
+	began uint64
 	// wanted are the ids to fetch, gone those to remove as of position q.
 	wanted, gone []string
 	q            ident.Version
@@ -171,7 +174,10 @@ func (m *mending) finish(ctx context.Context) error {
 	if m.waiting {
 		return ErrUnfinished
 	}
-	if err := m.c.r.cfg.Target.Complete(ctx, m.c.stream, m.c.result.Q); err != nil {
+	switch err := m.c.r.cfg.Target.Complete(ctx, m.c.stream, m.c.result.Q, m.began); {
+	case errors.Is(err, replication.ErrRefused):
+		return ErrUnfinished
+	case err != nil:
 		return fmt.Errorf("noting that the lane is complete: %w", err)
 	}
 	return nil

@@ -105,7 +105,7 @@ func (r *Reconciler) Repair(ctx context.Context, s *replicationv1.Stream) (Resul
 	if err != nil {
 		return Result{}, err
 	}
-	c.mend = &mending{c: c}
+	c.mend = &mending{c: c, began: r.cfg.Target.Began(c.tenant)}
 	if err = c.compare(ctx); err == nil {
 		err = c.mend.finish(ctx)
 	}

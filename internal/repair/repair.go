@@ -44,8 +44,11 @@ type Target interface {
 	// have. It creates nothing if the watermark is beyond q, and says so. Absence removes what is here of an entity in a version
 	// that is not later than q, at which the home did not have it. It returns the fate of each change.
 	ApplyStates(ctx context.Context, s *replicationv1.Stream, changes []replication.Change, q ident.Version) ([]replication.Fate, error)
-	// Complete notes that the copy of the lane is complete as of q: the watermark is at least that.
-	Complete(ctx context.Context, s *replicationv1.Stream, q ident.Version) error
+	// Began returns what Complete is to be given at the end of a repair of a tenant's lane that begins now.
+	Began(tenant ident.TenantID) uint64
+	// Complete notes that the copy of the lane is complete as of q: the watermark is at least that. replication.ErrRefused says that the
+	// region may not have the lane, or that copies of the tenant were removed since the repair began.
+	Complete(ctx context.Context, s *replicationv1.Stream, q ident.Version, began uint64) error
 }
 
 // Kind is how an entity differs from its home.

@@ -39,6 +39,11 @@ type ApplierConfig struct {
 	Observer Observer
 	// Settings takes the events of the settings' feed; nil: they wait in the park.
 	Settings Settings
+	// Oldest is when the oldest message was sent that is in any of the region's queues, in flight or not, by the queues' clock; the zero
+	// time when there is none. Nil: what is in the queues is not looked at, and after a restart of either side Fresh may say too much.
+	Oldest func(ctx context.Context) (time.Time, error)
+	// Background runs something that nobody waits for; nil: on a goroutine of its own. Simulations run it at once.
+	Background func(func())
 	// StuckAfter is how long a lane's watermark may stand before a gap until a repair is owed. Default 10 s.
 	StuckAfter time.Duration
 }
@@ -77,6 +82,10 @@ type Applier struct {
 	mu      sync.Mutex
 	sources map[ident.RegionID]*source
 	lanes   map[streamID]*laneState
+	// retirements are those of tenants with the same hash.
+	retirements [256]retirement
+	// reporting are the reports of violations that are under way.
+	reporting chan struct{}
 }
 
 // NewApplier returns the applier of a region.
@@ -93,9 +102,13 @@ func NewApplier(cfg ApplierConfig) (*Applier, error) {
 	if cfg.Observer == nil {
 		cfg.Observer = nobody{}
 	}
+	if cfg.Background == nil {
+		cfg.Background = func(f func()) { go f() }
+	}
 	return &Applier{
 		cfg: cfg, self: self, seed: maphash.MakeSeed(),
 		sources: make(map[ident.RegionID]*source), lanes: make(map[streamID]*laneState),
+		reporting: make(chan struct{}, maxReports),
 	}, nil
 }
 
@@ -152,7 +165,7 @@ func (a *Applier) Apply(ctx context.Context, messages []queue.Message) []Verdict
 			streams[id] = append(streams[id], input{event: content.Event, index: i})
 		case *replicationv1.Envelope_Heartbeat:
 			verdicts[i] = Verdict{Outcome: Done}
-			if err := a.heard(ctx, content.Heartbeat); err != nil {
+			if err := a.heard(ctx, content.Heartbeat, m.Sent); err != nil {
 				verdicts[i] = Verdict{Again, err}
 			}
 		case *replicationv1.Envelope_Violation:
@@ -249,11 +262,7 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 	e := in.event
 	judged, tenant := a.judge(e)
 	if judged == park {
-		if in.parked == nil {
-			fx.parked++
-			return Verdict{Outcome: Done}, a.park(t, e)
-		}
-		return Verdict{Outcome: Done}, nil
+		return Verdict{Outcome: Done}, a.putAside(t, in, fx)
 	}
 	if judged == hand {
 		if v := a.hand(ctx, in); v.Outcome != Done {

@@ -257,7 +257,7 @@ func TestNewOwnershipIsRepaired(t *testing.T) {
 	if err := r.applier.ApplyState(t.Context(), stream, state, "", q); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.applier.Complete(t.Context(), stream, q); err != nil {
+	if err := r.applier.Complete(t.Context(), stream, q, r.applier.Began(acme)); err != nil {
 		t.Fatal(err)
 	}
 	if got := items(t, r.replica, acme)[sole].Version; got != (ident.Version{Epoch: 1, Seq: 1}) {

@@ -179,6 +179,9 @@ func (a *Applier) tombstone(ctx context.Context, t *txn, id string, q, before id
 			}
 		}
 		t.del(key)
+		if t.mark.exists && q.Epoch == t.mark.version.Epoch {
+			t.mark.raise(q.Seq) // Who sees that it is gone has seen the source as of q, also where a repair says so.
+		}
 	}
 	if before.Compare(q) > 0 || t.mark.version.Compare(q) >= 0 {
 		return nil

@@ -183,12 +183,17 @@ func recordedAt(r *replicationv1.Idempotency, q ident.Version) ident.Version {
 }
 
 // Complete says that everything that the source had as of a position was applied by ApplyStates, and everything that it had not was
-// removed: the watermark rises to q, and no repair is owed any more if one as of q or earlier was.
-func (a *Applier) Complete(ctx context.Context, s *replicationv1.Stream, q ident.Version) error {
+// removed: the watermark rises to q, and no repair is owed any more if one as of q or earlier was. It fails with ErrRefused when the
+// region may not have the stream, or the tenant's copies were retired since Began returned began: what was applied may be gone.
+func (a *Applier) Complete(ctx context.Context, s *replicationv1.Stream, q ident.Version, began uint64) error {
 	if !addressable(s) {
 		return ErrMalformed
 	}
-	return a.repair(ctx, idOf(s), func(t *txn, _ *effects) error {
+	id := idOf(s)
+	return a.repair(ctx, id, func(t *txn, _ *effects) error {
+		if !a.granted(id) || !a.same(id.tenant, began) {
+			return ErrRefused
+		}
 		t.mark.finish(q)
 		return nil
 	})

@@ -52,7 +52,7 @@ func TestTombstoneOfALostOwnership(t *testing.T) {
 	if _, here := w.replica(r); !here {
 		t.Error("a lost deletion keeps the entity out")
 	}
-	if err := r.applier.Complete(t.Context(), stream, q); err != nil {
+	if err := r.applier.Complete(t.Context(), stream, q, r.applier.Began(acme)); err != nil {
 		t.Fatal(err)
 	}
 	// Late words of a deletion of the old ownership are dropped.

@@ -93,20 +93,31 @@ func (a *Applier) judge(e *replicationv1.Event) (judgement, routing.Tenant) {
 		return poison, routing.Tenant{}
 	}
 	tenant, known := a.cfg.Directory.Tenant(ident.TenantID(e.GetStream().GetTenant()))
-	if !known {
-		return park, tenant
-	}
 	origin, _ := a.cfg.Topology.Index(ident.RegionID(e.GetStream().GetOrigin()))
+	wait := park
+	if !a.off.class && !a.cfg.Topology.SameJurisdiction(a.self, origin) && guarded(e) {
+		wait = impostor // Whatever the record will say: nothing of it is put aside.
+	}
+	if !known {
+		return wait, tenant
+	}
 	epoch := ident.Epoch(e.GetEpoch())
 	switch {
 	case tenant.State == uint8(tenancyv1.TenantState_TENANT_STATE_PURGED), epoch < tenant.Epoch:
 		return forget, tenant
 	case epoch > tenant.Epoch:
-		return park, tenant
+		return wait, tenant
 	case origin != tenant.Home:
 		return impostor, tenant
 	}
 	return a.judgeContent(e, tenant), tenant
+}
+
+// guarded tells whether an event has what only the home's jurisdiction may have.
+func guarded(e *replicationv1.Event) bool {
+	state := e.GetState()
+	return e.GetStream().GetFeed() == replicationv1.Feed_FEED_STANDBY || e.GetIdempotency() != nil || len(state.GetSealed()) > 0 ||
+		len(state.GetLookups()) > 0 || state.GetScope() == policyv1.Scope_SCOPE_JURISDICTION
 }
 
 // judgeSettings says what becomes of an event of the settings' feed. What is in it is for who keeps them to say. All of it is GLOBAL, so

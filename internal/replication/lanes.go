@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,32 @@ type source struct {
 	lag                 time.Duration
 	at                  time.Time
 	sentUntil           time.Time
+	// beats are the last heartbeats, in the order in which the queue got them.
+	beats []heartbeat
+}
+
+// heartbeat says that everything committed before until was in the region's queues when the heartbeat was sent to one of them.
+type heartbeat struct{ sent, until time.Time }
+
+// maxBeats is how many heartbeats of a source are remembered: Fresh is known while no message is in the queues for longer than that many.
+const maxBeats = 64
+
+// freshBy returns the newest time before which everything is not only sent but received, when oldest is the oldest message that is
+// still in a queue.
+func (s *source) freshBy(oldest time.Time) time.Time {
+	for _, b := range slices.Backward(s.beats) {
+		if oldest.IsZero() || b.sent.Before(oldest) {
+			return b.until
+		}
+	}
+	return time.Time{}
+}
+
+// note remembers a heartbeat.
+func (s *source) note(b heartbeat) {
+	at, _ := slices.BinarySearchFunc(s.beats, b, func(x, y heartbeat) int { return x.sent.Compare(y.sent) })
+	s.beats = slices.Insert(s.beats, at, b)
+	s.beats = s.beats[max(0, len(s.beats)-maxBeats):]
 }
 
 // laneState is a stream that is behind, has a gap, or has not shown what a heartbeat spoke of.
@@ -74,7 +101,7 @@ func (a *Applier) took(ctx context.Context, t *txn, fx *effects) {
 	}
 	for _, v := range fx.violations {
 		a.cfg.Observer.Violated(t.stream.origin)
-		a.report(ctx, v)
+		a.reportLater(ctx, v)
 	}
 	if moved {
 		a.watchers.notify(t.stream.tenant)
@@ -124,8 +151,12 @@ func (a *Applier) Owed() []Owed {
 	defer a.mu.Unlock()
 	var owed []Owed
 	for id, l := range a.lanes {
+		if !a.granted(id) {
+			delete(a.lanes, id) // When the grant comes back, Inspect finds the lane.
+			continue
+		}
 		stuck := (l.gap || l.reached != ident.Version{}) && now.Sub(l.since) >= a.cfg.StuckAfter
-		if (l.behind || stuck) && a.granted(id) {
+		if l.behind || stuck {
 			owed = append(owed, Owed{Stream: id.message(), Behind: l.behind})
 		}
 	}
@@ -210,6 +241,27 @@ func (a *Applier) violation(e *replicationv1.Event) *replicationv1.Violation {
 	}
 }
 
+// maxReports is how many reports of violations may be under way; reportTimeout is how long one may take.
+const (
+	maxReports    = 4
+	reportTimeout = 10 * time.Second
+)
+
+// reportLater reports without waiting for it, so that a source that does not answer holds up nobody. What is too much is left out.
+func (a *Applier) reportLater(ctx context.Context, v *replicationv1.Violation) {
+	select {
+	case a.reporting <- struct{}{}:
+	default:
+		return
+	}
+	a.cfg.Background(func() {
+		defer func() { <-a.reporting }()
+		ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+		defer cancel()
+		a.report(ctx, v)
+	})
+}
+
 // report tells the source of a violation. It is tried once: the metric of this region tells of it too.
 func (a *Applier) report(ctx context.Context, v *replicationv1.Violation) {
 	body, err := encode(&replicationv1.Envelope{Content: &replicationv1.Envelope_Violation{Violation: v}})
@@ -233,7 +285,7 @@ func (nobody) Parked(ident.RegionID)                             {}
 func (nobody) Reported(ident.RegionID, *replicationv1.Violation) {}
 
 // heard takes in a source's heartbeat: it is fresh here as of its time once the positions that it has are applied.
-func (a *Applier) heard(ctx context.Context, beat *replicationv1.Heartbeat) error {
+func (a *Applier) heard(ctx context.Context, beat *replicationv1.Heartbeat, sent time.Time) error {
 	missing := make(map[streamID]*mark)
 	at := make(map[streamID]ident.Version)
 	for _, r := range beat.GetReached() {
@@ -241,6 +293,9 @@ func (a *Applier) heard(ctx context.Context, beat *replicationv1.Heartbeat) erro
 			continue
 		}
 		id := idOf(r.GetStream())
+		if !a.granted(id) {
+			continue // Nothing of it is answered here, and nothing kept of what anybody may claim to have sent.
+		}
 		m, err := readMark(ctx, a.table(id.feed), watermarkKey(id))
 		if err != nil {
 			return err
@@ -267,8 +322,12 @@ func (a *Applier) heard(ctx context.Context, beat *replicationv1.Heartbeat) erro
 		}
 	}
 	if beat.GetSentUntil() != nil {
-		if until := beat.GetSentUntil().AsTime(); until.After(s.sentUntil) {
+		until := beat.GetSentUntil().AsTime()
+		if until.After(s.sentUntil) {
 			s.sentUntil = until
+		}
+		if _, known := a.cfg.Topology.Index(ident.RegionID(beat.GetSource())); known {
+			s.note(heartbeat{sent, until})
 		}
 	}
 	return nil
@@ -277,9 +336,10 @@ func (a *Applier) heard(ctx context.Context, beat *replicationv1.Heartbeat) erro
 // Fresh returns a time, by the source's clock, before which everything that the source committed for a tenant is applied here; false
 // when that is not known.
 func (a *Applier) Fresh(ctx context.Context, tenant ident.TenantID, feed replicationv1.Feed, origin ident.RegionID) (time.Time, bool, error) {
-	a.mu.Lock()
-	fresh := a.source(origin).sentUntil
-	a.mu.Unlock()
+	fresh, err := a.received(ctx, origin)
+	if err != nil {
+		return time.Time{}, false, err
+	}
 	for lane := range ident.Lane(ident.Lanes) {
 		id := streamID{tenant: tenant, feed: feed, origin: origin, lane: lane}
 		m, err := readMark(ctx, a.table(feed), watermarkKey(id))
@@ -302,6 +362,24 @@ func (a *Applier) Fresh(ctx context.Context, tenant ident.TenantID, feed replica
 		a.mu.Unlock()
 	}
 	return fresh, !fresh.IsZero(), nil
+}
+
+// received is a time before which everything that the source committed has been received here.
+func (a *Applier) received(ctx context.Context, origin ident.RegionID) (time.Time, error) {
+	var oldest time.Time
+	if a.cfg.Oldest != nil {
+		var err error
+		if oldest, err = a.cfg.Oldest(ctx); err != nil {
+			return time.Time{}, err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.source(origin)
+	if a.cfg.Oldest == nil {
+		return s.sentUntil, nil
+	}
+	return s.freshBy(oldest), nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -13,6 +13,38 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 )
 
+// maxParked is how many events of a source are put aside at the most: a source of which the directory here knows nothing fills the
+// region's store no further.
+const maxParked = 2000
+
+// parkedOf returns how many events of a source are put aside.
+func (a *Applier) parkedOf(id ident.RegionID) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.source(id).parked
+}
+
+// overflow gives up an event that there is no place to put aside for. A lane that the region answers for is owed a repair from here on;
+// one that it does not is found, by Inspect, when the directory here knows of it.
+func (a *Applier) overflow(t *txn, e *replicationv1.Event) {
+	if at := position(e); t.mark.exists && a.granted(t.stream) && at.Epoch == t.mark.version.Epoch && at.Seq > t.mark.version.Seq {
+		t.mark.owe(at)
+	}
+}
+
+// putAside parks an event that is not parked already, if there is a place for it.
+func (a *Applier) putAside(t *txn, in input, fx *effects) error {
+	switch {
+	case in.parked != nil:
+		return nil
+	case a.parkedOf(t.stream.origin)+fx.parked >= maxParked:
+		a.overflow(t, in.event)
+		return nil
+	}
+	fx.parked++
+	return a.park(t, in.event)
+}
+
 // park puts an event aside until the directory here knows what it takes to judge it.
 func (a *Applier) park(t *txn, e *replicationv1.Event) error {
 	value, err := proto.Marshal(e)

@@ -122,7 +122,7 @@ func TestDeadDestinationDelaysNobodyAndIsLost(t *testing.T) {
 	if len(owed) != 1 || !owed[0].Behind || owed[0].Stream.GetLane() != uint32(soleLane()) {
 		t.Fatalf("owed: %v", owed)
 	}
-	if err := w.regions[1].applier.Complete(t.Context(), owed[0].Stream, ident.Version{Epoch: 1, Seq: 38}); err != nil {
+	if err := w.regions[1].applier.Complete(t.Context(), owed[0].Stream, ident.Version{Epoch: 1, Seq: 38}, w.regions[1].applier.Began(acme)); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.lane(w.regions[1], projections); !got.Complete || got.Watermark.Seq != 40 {

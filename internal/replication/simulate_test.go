@@ -337,7 +337,7 @@ func (s *simulation) repair(r *region, stream *replicationv1.Stream) error {
 			}
 		}
 	}
-	return r.applier.Complete(ctx, stream, q)
+	return r.applier.Complete(ctx, stream, q, r.applier.Began(ident.TenantID(stream.GetTenant())))
 }
 
 func (s *simulation) equal(feed replicationv1.Feed, table store.Store) error {

@@ -166,7 +166,7 @@ func (n *network) Send(_ context.Context, to ident.RegionID, name string, messag
 		}
 		q.seen[m.Deduplication] = true
 		n.n++
-		made := queue.Message{ID: strconv.Itoa(n.n), Group: m.Group, Body: m.Body, Receipt: strconv.Itoa(n.n)}
+		made := queue.Message{ID: strconv.Itoa(n.n), Group: m.Group, Body: m.Body, Receipt: strconv.Itoa(n.n), Sent: time.Unix(int64(n.n), 0)}
 		q.messages = append(q.messages, made)
 		q.sent = append(q.sent, made)
 	}
@@ -175,6 +175,20 @@ func (n *network) Send(_ context.Context, to ident.RegionID, name string, messag
 		return nil, errDown
 	}
 	return make([]error, len(messages)), nil
+}
+
+// oldest is when the oldest message was sent that is in a region's queues.
+func (n *network) oldest(region ident.RegionID) (at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, q := range n.queues[region] {
+		for _, m := range q.messages {
+			if at.IsZero() || m.Sent.Before(at) {
+				at = m.Sent
+			}
+		}
+	}
+	return at
 }
 
 // take returns up to max messages of one group, in order, without removing them.
@@ -272,6 +286,8 @@ func (w *world) startApplier(r *region) {
 	a, err := NewApplier(ApplierConfig{
 		Region: r.id, Topology: topology.Default(), Replica: r.replica, Regional: r.regional, Directory: w.dir,
 		Classes: w.catalog.Classes(), Sender: w.net, Clock: func() time.Time { return w.now },
+		Background: func(f func()) { f() },
+		Oldest:     func(context.Context) (time.Time, error) { return w.net.oldest(r.id), nil },
 	})
 	if err != nil {
 		w.tb.Fatal(err)

@@ -227,7 +227,7 @@ func (r *region) start() {
 	r.relay.Ring(nil) // As the change feed begins.
 	r.applier, err = replication.NewApplier(replication.ApplierConfig{
 		Region: r.id, Topology: theTopology(), Replica: replica, Regional: regional, Directory: r.known,
-		Classes: r.release.catalog.Classes(), Sender: sender{region: r}, Clock: r.clock,
+		Classes: r.release.catalog.Classes(), Sender: sender{region: r}, Clock: r.clock, Background: func(f func()) { f() },
 	})
 	check(err)
 	w.off.applier(r.applier)
