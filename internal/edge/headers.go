@@ -26,13 +26,8 @@ var internalHeaders = []string{
 
 const viewerPrefix = "Cloudfront-Viewer-"
 
-// stripInternal removes them, and what Connection names: that was for this hop alone, so nothing here may rely on it.
+// stripInternal removes them.
 func stripInternal(h http.Header) {
-	for _, line := range h["Connection"] {
-		for name := range strings.SplitSeq(line, ",") {
-			delete(h, http.CanonicalHeaderKey(strings.TrimSpace(name)))
-		}
-	}
 	for _, name := range internalHeaders {
 		delete(h, name)
 	}
@@ -51,10 +46,22 @@ func forwardable(h http.Header, room int) http.Header {
 			out[name] = values
 		}
 	}
-	for _, line := range h["Connection"] { // An answer's; a request's are gone already.
+	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			delete(out, http.CanonicalHeaderKey(strings.TrimSpace(name)))
 		}
 	}
 	return out
+}
+
+// forwarded returns a header's value as the next hop gets it: nothing if Connection keeps it to this one.
+func forwarded(h http.Header, name string) string {
+	for _, line := range h["Connection"] {
+		for listed := range strings.SplitSeq(line, ",") {
+			if http.CanonicalHeaderKey(strings.TrimSpace(listed)) == name {
+				return ""
+			}
+		}
+	}
+	return h.Get(name)
 }

@@ -30,7 +30,7 @@ func (a *attempt) fault(err error) error {
 	}
 	method := a.rec.visit.method
 	region := string(a.rec.visit.target)
-	repeatable := !a.sent.Load() || !method.Writes || a.in.Header.Get(rpc.HeaderIdempotencyKey) != ""
+	repeatable := !a.sent.Load() || !method.Writes || forwarded(a.in.Header, rpc.HeaderIdempotencyKey) != ""
 	if !repeatable {
 		return fault.Wrap(errorsv1.Reason_REASON_OUTCOME_UNKNOWN, err,
 			"the home region did not answer, and may have executed the call").With("home_region", region).With("retry_safe", "false")

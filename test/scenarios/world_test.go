@@ -189,8 +189,8 @@ var moves = []move{
 	{14, false, func(w *world, _ *region) { w.read() }},
 	{12, false, func(_ *world, r *region) { r.ring() }},
 	{6, false, func(w *world, r *region) { r.scan() }},
-	{34, false, func(w *world, r *region) { r.send() }},
-	{40, false, func(w *world, r *region) { r.take() }},
+	{34, false, func(w *world, _ *region) { w.send() }},
+	{40, false, func(w *world, _ *region) { w.take() }},
 	{4, false, func(w *world, r *region) { r.beat() }},
 	{4, false, func(w *world, r *region) { r.prune() }},
 	{4, false, func(w *world, r *region) { r.unpark() }},
@@ -286,18 +286,21 @@ func (r *region) scan() {
 	}
 }
 
-// send has the relay send a page to some destination.
-func (r *region) send() {
+// send has a relay send a page to some destination that it has something for.
+func (w *world) send() {
+	r := w.regions[w.records[tenants()[w.draw(2)]].Home]
 	if !r.up {
 		return
 	}
-	to := r.w.regions[r.w.draw(len(r.w.regions))]
-	if to == r {
-		return
-	}
-	some, err := r.relay.Step(context.Background(), to.id)
-	if some {
-		r.w.note("%s sends a page to %s%s", r.id, to.id, cond(err == nil, "", fmt.Sprintf(": %v", err)))
+	for _, i := range w.rng.Perm(len(w.regions)) {
+		to := w.regions[i]
+		if to == r {
+			continue
+		}
+		if some, err := r.relay.Step(context.Background(), to.id); some {
+			w.note("%s sends a page to %s%s", r.id, to.id, cond(err == nil, "", fmt.Sprintf(": %v", err)))
+			return
+		}
 	}
 }
 
@@ -305,18 +308,21 @@ func (r *region) queueName() string {
 	return []string{replication.QueueEvents, replication.QueueSealed}[r.w.draw(2)]
 }
 
-// take receives and applies a batch.
-func (r *region) take() {
-	if !r.up {
+// take receives and applies a batch where there is one.
+func (w *world) take() {
+	for _, i := range w.rng.Perm(len(w.regions)) {
+		r, name := w.regions[i], w.regions[i].queueName()
+		if !r.up {
+			continue
+		}
+		if depth, err := r.queues[name].main.Depth(context.Background()); err != nil || depth.Waiting == 0 {
+			continue
+		}
+		err := r.receive(context.Background(), name)
+		w.note("%s applies a batch of %s%s", r.id, name, cond(err == nil, "", fmt.Sprintf(": %v", err)))
+		w.check(r)
 		return
 	}
-	name := r.queueName()
-	depth, _ := r.queues[name].main.Depth(context.Background())
-	err := r.receive(context.Background(), name)
-	if depth.Waiting > 0 {
-		r.w.note("%s applies a batch of %s%s", r.id, name, cond(err == nil, "", fmt.Sprintf(": %v", err)))
-	}
-	r.w.check(r)
 }
 
 func (r *region) beat() {
@@ -529,21 +535,31 @@ func (w *world) doubt(r *region) {
 	}
 }
 
-// swallow has receivers take messages and die, perhaps until the messages are dead letters.
+// swallow has receivers take messages and die: once, or until there is a dead letter.
 func (w *world) swallow(r *region) {
 	if !r.up {
 		return
 	}
-	name, times, most := r.queueName(), []int{1, maxReceives + 1}[w.draw(2)], []int{1, 1, 2, queue.MaxBatch}[w.draw(4)]
+	name := r.queueName()
+	q, most, times := r.queues[name], []int{1, 1, 2, queue.MaxBatch}[w.draw(4)], []int{1, 60, 60}[w.draw(3)]
+	before, err := q.dead.Depth(context.Background())
+	after, taken := before, 0
 	for range times {
-		all, err := r.queues[name].main.Receive(context.Background(), queue.Receive{Max: most, Visibility: visibility})
-		if err != nil || len(all) == 0 {
+		if after, err = q.dead.Depth(context.Background()); err != nil || after.Waiting > before.Waiting {
 			break
 		}
-		w.note("a receiver of %s takes %d messages of %s and dies", r.id, len(all), name)
-		if times > 1 {
+		all, err := q.main.Receive(context.Background(), queue.Receive{Max: most, Visibility: visibility})
+		depth, _ := q.main.Depth(context.Background())
+		if err != nil || len(all) == 0 && depth.InFlight == 0 {
+			break
+		}
+		if len(all) == 0 {
 			w.now = w.now.Add(visibility + time.Second)
 		}
+		taken += len(all)
+	}
+	if taken > 0 {
+		w.note("receivers of %s take %d messages of %s and die: %d dead letters", r.id, taken, name, after.Waiting-before.Waiting)
 	}
 }
 
