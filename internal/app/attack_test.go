@@ -108,7 +108,7 @@ func TestPurgeFindsDeadLettersBehindOthers(t *testing.T) {
 	}
 	dead := r.sync.queues[0].dead
 	for n := range mostListed / queue.MaxBatch {
-		var batch []queue.Outgoing
+		batch := make([]queue.Outgoing, 0, queue.MaxBatch)
 		for i := range queue.MaxBatch {
 			batch = append(batch, letter("acme-us", fmt.Sprint("g", n), n*queue.MaxBatch+i))
 		}

@@ -41,26 +41,35 @@ func connectTo(cmd *cobra.Command) (*connection, error) {
 	key, _ := cmd.Flags().GetString("key")
 	if server == "" || key == "" {
 		dir, _ := cmd.Flags().GetString("data")
-		found, err := findLocal(dir)
-		if err != nil {
-			return nil, usage("no platform named: give --server and --key (or DOMICILE_SERVER and DOMICILE_OPERATOR_KEY), "+
-				"or --data DIR of a running 'dev' or 'serve': %w", err)
-		}
-		if server == "" {
-			server = found.Server
-		}
-		if key == "" {
-			// The folder's key is for the folder's platform: another server is told no secret that it was not meant to have.
-			if !sameHost(server, found.Server) {
-				return nil, usage("--server %s is not on the host of %s's platform (%s): give --key (or DOMICILE_OPERATOR_KEY) too", server, dir, found.Server)
-			}
-			key = found.OperatorKey
+		var err error
+		if server, key, err = completeFrom(dir, server, key); err != nil {
+			return nil, err
 		}
 	}
 	if u, err := url.Parse(server); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, usage("--server is a URL such as http://127.0.0.1:8090")
 	}
 	return newConnection(server, key), nil
+}
+
+// completeFrom adds what is missing of server and key from the data folder of a local platform.
+func completeFrom(dir, server, key string) (completeServer, completeKey string, err error) {
+	found, err := findLocal(dir)
+	if err != nil {
+		return "", "", usage("no platform named: give --server and --key (or DOMICILE_SERVER and DOMICILE_OPERATOR_KEY), "+
+			"or --data DIR of a running 'dev' or 'serve': %w", err)
+	}
+	if server == "" {
+		server = found.Server
+	}
+	if key != "" {
+		return server, key, nil
+	}
+	// The folder's key is for the folder's platform: another server is told no secret that it was not meant to have.
+	if !sameHost(server, found.Server) {
+		return "", "", usage("--server %s is not on the host of %s's platform (%s): give --key (or DOMICILE_OPERATOR_KEY) too", server, dir, found.Server)
+	}
+	return server, found.OperatorKey, nil
 }
 
 // sameHost tells whether two URLs are of one host, whatever the port; all loopback addresses are this one.

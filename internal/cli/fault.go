@@ -14,7 +14,8 @@ func faultCommand() *cobra.Command {
 		Use:   "fault",
 		Short: "Disturb the regions of a running dev: partition, lag, duplicates, reordering, crash",
 		Long: "Disturb the regions of a running dev. A partitioned region neither reaches the others nor is reached by them; a crashed one is killed, " +
-			"with nothing flushed, until it is restarted on what is on its disk; the control region, which answers this command, cannot be. Any other platform refuses.",
+			"with nothing flushed, until it is restarted on what is on its disk; the control region, which answers this command, cannot be. " +
+			"Any other platform refuses.",
 	}
 	connectionFlags(cmd)
 	cmd.AddCommand(

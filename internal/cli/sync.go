@@ -381,6 +381,6 @@ func allFound(done uint64, ids []string) error {
 		return nil
 	}
 	return refused(fmt.Errorf(
-		"%d of %d dead letters were found; see 'domicile dlq list' (of one stream it shows the first 10; the rest is reached once these are moved or dropped)",
-		done, len(distinct)))
+		"%d of %d dead letters were found; see 'domicile dlq list' (of one stream the first 10 can be reached; the rest once these "+
+			"are moved or dropped)", done, len(distinct)))
 }

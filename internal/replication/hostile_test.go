@@ -220,7 +220,7 @@ func TestParkIsBounded(t *testing.T) {
 	r := w.regions[1]
 	const excess = 50
 	for n := range maxParked/10 + excess {
-		var events []*replicationv1.Event
+		events := make([]*replicationv1.Event, 0, 10)
 		for i := range 10 {
 			events = append(events, w.event(uint64(i+1), func(e *replicationv1.Event) { e.Stream.Tenant = fmt.Sprint("nobody-", n) }))
 		}
