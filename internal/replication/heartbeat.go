@@ -102,5 +102,6 @@ func (r *Relay) sendBeat(ctx context.Context, d *destination, beat *replicationv
 	if err != nil {
 		return fmt.Errorf("sending a heartbeat: %w", err)
 	}
+	d.work.answered()
 	return nil
 }

@@ -397,3 +397,36 @@ func TestWriteDuringAStepOpensNothing(t *testing.T) {
 		}
 	}
 }
+
+// A destination that was away for long is sent what waits as soon as it takes a heartbeat, not when the pause of its failures is over.
+func TestHeartbeatEndsThePause(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, openTables(t), safeguards{})
+	w.tenant(acme)
+	w.net.down[abroad] = true
+	w.fill(3)
+	for range 20 {
+		for {
+			if some, _ := w.relay.Step(t.Context(), abroad); !some {
+				break
+			}
+		}
+		w.now = w.now.Add(30 * time.Second)
+	}
+	if _, err := w.relay.Step(t.Context(), abroad); err == nil {
+		t.Fatal("a destination that is down was sent something")
+	}
+	w.net.down[abroad] = false
+	if _, err := w.relay.Scan(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if some, err := w.relay.Step(t.Context(), abroad); some || err != nil {
+		t.Fatalf("no pause after failures: %t, %v", some, err)
+	}
+	if err := w.relay.Heartbeat(t.Context(), abroad); err != nil {
+		t.Fatal(err)
+	}
+	if some, err := w.relay.Step(t.Context(), abroad); !some || err != nil {
+		t.Errorf("the pause goes on after a heartbeat: %t, %v", some, err)
+	}
+}

@@ -28,7 +28,8 @@ func (r *Relay) Run(ctx context.Context, logger *slog.Logger) error {
 	group.Go(func() { every(ctx, r.cfg.Tuning.SweepInterval, func() { r.pruneAll(ctx, logger) }) })
 	for _, d := range r.to {
 		group.Go(func() {
-			every(ctx, r.cfg.Tuning.Heartbeat, func() { _ = r.Heartbeat(ctx, d.id) }) // The next one makes up for it.
+			failing := false
+			every(ctx, r.cfg.Tuning.Heartbeat, func() { failing = r.beatAndTell(ctx, d, failing, logger) })
 		})
 		group.Go(func() { r.drive(ctx, d, logger) })
 	}
@@ -90,6 +91,20 @@ func wait(ctx context.Context, bell <-chan struct{}, d time.Duration) {
 	case <-over:
 	case <-ctx.Done():
 	}
+}
+
+// beatAndTell sends a heartbeat, and says once when a destination begins to fail and once when it is back. A heartbeat that fails is made
+// up for by the next.
+func (r *Relay) beatAndTell(ctx context.Context, d *destination, failing bool, logger *slog.Logger) bool {
+	err := r.Heartbeat(ctx, d.id)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && !failing:
+		logger.WarnContext(ctx, "a region cannot be told of writes; it is tried again, and nothing is lost", "destination", string(d.id), "error", err)
+	case err == nil && failing:
+		logger.InfoContext(ctx, "a region is told of writes again", "destination", string(d.id))
+	}
+	return err != nil
 }
 
 // drive sends to one destination, several lanes at a time so that they share the group commits at its end.

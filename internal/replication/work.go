@@ -148,6 +148,17 @@ func (w *work) failed(p pair, err error, whole bool, now time.Time, jitter float
 	w.ring()
 }
 
+// answered notes that the destination has taken something: what waits because it did not is tried at once.
+func (w *work) answered() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failures == 0 && w.down.IsZero() {
+		return
+	}
+	w.failures, w.down, w.failure = 0, time.Time{}, nil
+	w.ring()
+}
+
 // The pauses after failures.
 const (
 	firstPause = 100 * time.Millisecond
