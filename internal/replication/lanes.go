@@ -10,7 +10,6 @@ import (
 	replicationv1 "github.com/domicile-api/domicile/gen/domicile/replication/v1"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/queue"
-	"github.com/domicile-api/domicile/internal/topology"
 )
 
 // source is what is known of another region as a source of events.
@@ -202,18 +201,22 @@ type Source struct {
 	SentUntil time.Time
 }
 
-// Status returns what came from each source since the start.
+// Status returns what came from each other region since the start.
 func (a *Applier) Status() []Source {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	all := make([]Source, 0, len(a.sources))
-	for i := range topology.Index(a.cfg.Topology.Len()) { //nolint:gosec // at most MaxRegions
-		id := a.cfg.Topology.ID(i)
-		if s, ok := a.sources[id]; ok {
-			all = append(all, Source{
-				Region: id, Applied: s.applied, Violations: s.violations, Parked: s.parked, Lag: s.lag, At: s.at, SentUntil: s.sentUntil,
-			})
+	all := make([]Source, 0, a.cfg.Topology.Len())
+	for _, i := range a.cfg.Topology.Regions() {
+		if i == a.self {
+			continue
 		}
+		s := a.sources[a.cfg.Topology.ID(i)]
+		if s == nil {
+			s = &source{}
+		}
+		all = append(all, Source{
+			Region: a.cfg.Topology.ID(i), Applied: s.applied, Violations: s.violations, Parked: s.parked, Lag: s.lag, At: s.at, SentUntil: s.sentUntil,
+		})
 	}
 	return all
 }

@@ -138,8 +138,34 @@ func (r *crashRun) round(disk *vfs.MemFS, round int) {
 		wg.Go(func() { r.work(q, fmt.Sprintf("r%dw%d", round, w), rng) })
 	}
 	wg.Wait()
+	r.wearOut(q, dead)
 	if err := errors.Join(q.Close(), dead.Close(), db.Close()); err != nil {
 		r.t.Error(err)
+	}
+}
+
+// wearOut receives messages of one more group and gives them back until there is a dead letter, however the workers came out.
+func (r *crashRun) wearOut(q, dead *storequeue.Queue) {
+	body := fmt.Sprintf("worn%06d", r.points)
+	messages := []queue.Message{{Body: []byte(body)}}
+	r.model.change(messages, func(queue.Message, *crashMessage) {})
+	failed, err := q.Send(r.t.Context(), []queue.Outgoing{{Group: body[:4], Deduplication: body, Body: []byte(body)}})
+	if err := errors.Join(append(failed, err)...); err != nil {
+		r.t.Error(err)
+		return
+	}
+	r.model.change(messages, func(_ queue.Message, m *crashMessage) { m.accepted = true })
+	for range 100 {
+		got, err := q.Receive(r.t.Context(), queue.Receive{Max: queue.MaxBatch, Visibility: crashVisibility})
+		if err != nil {
+			r.t.Error(err)
+			return
+		}
+		r.model.change(got, func(msg queue.Message, m *crashMessage) { m.id, m.held, m.receives = msg.ID, true, msg.Receives })
+		r.release(q, nil, got, true)
+		if depth, err := dead.Depth(r.t.Context()); err != nil || depth.Waiting > 0 {
+			return
+		}
 	}
 }
 
