@@ -87,11 +87,13 @@ bench-peers: # bench with Caddy beside the edge, built into bin/
 bench-all: # every Go benchmark of the packages, with allocations (BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m $(PACKAGES)
 
-fuzz: ## each fuzz target for a while (FUZZTIME=30s)
+fuzz: ## each fuzz target, and the scenarios with new seeds, for a while (FUZZTIME=30s)
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | while IFS=: read -r file func; do \
 		echo "== $$(dirname "$$file") $${func#func }"; \
 		$(GO) test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
 	done
+	@echo "== test/scenarios, new seeds"
+	$(GO) test -count=1 -run '^TestScenarios$$' ./test/scenarios -for $(FUZZTIME)
 
 clean: ## remove bin/, coverage and the data of make dev
 	rm -rf bin coverage $(DATA)

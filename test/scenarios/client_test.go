@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/domicile-api/domicile/entity"
@@ -131,7 +130,7 @@ func (w *world) launch(o *op) {
 	a.ctx = call.With(context.Background(), a.c)
 	o.flights++
 	w.attempts = append(w.attempts, a)
-	w.note("%s: %s begins at %s", o.client.name, o, edge.id)
+	w.notef("%s: %s begins at %s", o.client.name, o, edge.id)
 }
 
 func (w *world) callOf(tenant ident.TenantID, edge, at *region) *call.Call {
@@ -150,7 +149,7 @@ func (w *world) advance(i int) {
 	case 1:
 		headers := w.headers(a.op.client, a.op.tenant)
 		if a.floor, a.err = a.at.tokens.Floor(a.ctx, a.c, headers); a.err != nil {
-			w.fail("the home refuses a token: %v", a.err)
+			w.failf("the home refuses a token: %v", a.err)
 		}
 		found, err := w.look(a)
 		if found || err != nil {
@@ -232,21 +231,21 @@ func (w *world) answer(i int) {
 	o.flights--
 	times, version := w.took(o)
 	if times > 1 {
-		w.fail("%s took effect %d times", o, times)
+		w.failf("%s took effect %d times", o, times)
 	}
 	token, covered := a.at.tokens.Cover(a.c, a.floor)
 	reason := fault.ReasonOf(a.err)
 	switch {
 	case a.err == nil && (times == 0 || a.c.Committed == nil):
-		w.fail("%s is answered, and did not take effect", o)
+		w.failf("%s is answered, and did not take effect", o)
 	case definite(reason) && times > 0:
-		w.fail("%s is answered with %s, and took effect at %v", o, reason, version)
+		w.failf("%s is answered with %s, and took effect at %v", o, reason, version)
 	}
 	if !w.net.passes(a.at, a.edge) || w.net.bad > 0 && w.draw(100) < w.net.bad {
-		w.note("%s: the answer to %s is lost (%v)", o.client.name, o, a.err)
+		w.notef("%s: the answer to %s is lost (%v)", o.client.name, o, a.err)
 		return
 	}
-	w.note("%s: %s is answered: %v", o.client.name, o, cond(a.err == nil, fmt.Sprint(version), fmt.Sprint(a.err)))
+	w.notef("%s: %s is answered: %v", o.client.name, o, cond(a.err == nil, fmt.Sprint(version), fmt.Sprint(a.err)))
 	if a.err != nil && !definite(reason) {
 		return
 	}
@@ -260,7 +259,7 @@ func (w *world) answer(i int) {
 	}
 	o.acked, o.version = true, version
 	if !covered {
-		w.fail("%s is answered without a token", o)
+		w.failf("%s is answered without a token", o)
 	}
 	o.client.keep(o.tenant, token, w.draw(3) == 0)
 	if o.id == "" {
@@ -323,7 +322,7 @@ func (w *world) floors(c *client, tenant ident.TenantID) ident.Positions {
 	}
 	p, err := codec.Needed(tenant, w.headers(c, tenant), consistency.History{Present: 1})
 	if err != nil {
-		w.fail("a token of the platform is refused: %v", err)
+		w.failf("a token of the platform is refused: %v", err)
 	}
 	return p
 }
@@ -348,7 +347,7 @@ func (w *world) read() {
 		if known && grant.Has(feeds()[0]) {
 			var err error
 			if admitted, err = edge.gate.Admit(context.Background(), tenant, t, w.headers(c, tenant)); err != nil {
-				w.fail("the gate of %s fails: %v", edge.id, err)
+				w.failf("the gate of %s fails: %v", edge.id, err)
 			}
 		}
 		if !admitted {
@@ -372,7 +371,7 @@ func (w *world) show(c *client, tenant ident.TenantID, edge, at *region, id stri
 	ctx := call.With(context.Background(), called)
 	floor, err := at.tokens.Floor(ctx, called, w.headers(c, tenant))
 	if err != nil {
-		w.fail("%s refuses a token: %v", at.id, err)
+		w.failf("%s refuses a token: %v", at.id, err)
 		return true
 	}
 	found := make(map[string]*profilev1.UserRecord)
@@ -392,7 +391,7 @@ func (w *world) show(c *client, tenant ident.TenantID, edge, at *region, id stri
 	token, _ := at.tokens.Cover(called, floor)
 	c.keep(tenant, token, w.draw(3) == 0)
 	after := w.floors(c, tenant)
-	w.note("%s reads %s of %s at %s: %d found", c.name, cond(list, "all", short(id)), tenant, at.id, len(found))
+	w.notef("%s reads %s of %s at %s: %d found", c.name, cond(list, "all", short(id)), tenant, at.id, len(found))
 	for _, each := range w.truth.ids[tenant] {
 		if list || each == id {
 			w.judge(at, tenant, each, found[each], record && !list, before, after)
@@ -428,7 +427,7 @@ func (w *world) got(ctx context.Context, at *region, id string, record bool, fou
 func (w *world) listed(ctx context.Context, at *region, found map[string]*profilev1.UserRecord) error {
 	page, next, err := entity.ListProjections[*profilev1.UserSummary](ctx, at.users, entity.Page{Size: 1000})
 	if err == nil && next != "" {
-		w.fail("a list of everything has another page")
+		w.failf("a list of everything has another page")
 	}
 	for _, u := range page {
 		found[u.GetId()] = &profilev1.UserRecord{Id: u.GetId(), Handle: u.GetHandle(), Etag: u.GetEtag()}
@@ -442,107 +441,19 @@ func (w *world) judge(at *region, tenant ident.TenantID, id string, u *profilev1
 	least := asOf(facts, ident.Version{Epoch: 1, Seq: before.Lanes[lane]})
 	if u == nil {
 		if least >= 0 && !slices.ContainsFunc(facts[least:], func(f fact) bool { return f.deleted }) {
-			w.fail("%s shows nothing of %s, which a client has seen at %v", at.id, short(id), facts[least].version)
+			w.failf("%s shows nothing of %s, which a client has seen at %v", at.id, short(id), facts[least].version)
 		}
 		return
 	}
 	i := byHandle(facts, u.GetHandle())
 	switch {
 	case i < 0:
-		w.fail("%s shows %q of %s, which was never written", at.id, u.GetHandle(), short(id))
+		w.failf("%s shows %q of %s, which was never written", at.id, u.GetHandle(), short(id))
 	case i < least:
-		w.fail("%s shows %s at %v to a client that has seen %v", at.id, short(id), facts[i].version, facts[least].version)
+		w.failf("%s shows %s at %v to a client that has seen %v", at.id, short(id), facts[i].version, facts[least].version)
 	case after.Lanes[lane] < facts[i].version.Seq:
-		w.fail("%s shows %s at %v under a token of position %d", at.id, short(id), facts[i].version, after.Lanes[lane])
+		w.failf("%s shows %s at %v under a token of position %d", at.id, short(id), facts[i].version, after.Lanes[lane])
 	case record && u.GetRegulatedNote() != noteOf(u.GetHandle()):
-		w.fail("%s shows %s with the note of another state", at.id, short(id))
-	}
-}
-
-// observed is what was read of an entity at its home; empty: that it is not there.
-type observed struct {
-	step   int
-	tenant ident.TenantID
-	id     string
-	handle string
-}
-
-// linear is an operation on one entity, for the checker.
-type linear struct {
-	kind   kind
-	handle string
-	only   bool
-	was    ident.Version
-	// version is which it made; failure why it did not.
-	version ident.Version
-	failure errorsv1.Reason
-}
-
-// register is an entity's state, for the checker.
-type register struct {
-	handle  string
-	version ident.Version
-}
-
-// entityModel is an entity at its home: a register with a version, that is created, changed and deleted.
-var entityModel = porcupine.Model{
-	Init: func() any { return register{} },
-	Step: func(state, input, _ any) (bool, any) {
-		s, in := state.(register), input.(linear)
-		there := s.handle != ""
-		mismatch := in.only && there && s.version != in.was
-		switch {
-		case in.kind == read:
-			return s.handle == in.handle, s
-		case in.failure == errorsv1.Reason_REASON_NOT_FOUND:
-			return !there, s
-		case in.failure == errorsv1.Reason_REASON_ETAG_MISMATCH:
-			return mismatch, s
-		case in.kind == create:
-			return !there && s.version == ident.Version{}, register{in.handle, in.version}
-		case in.kind == update:
-			return there && !mismatch && s.version.Compare(in.version) < 0, register{in.handle, in.version}
-		default:
-			return there && !mismatch && s.version.Compare(in.version) < 0, register{"", in.version}
-		}
-	},
-}
-
-// checkLinear checks that what clients did to each entity at its home, and were told, has an order that explains it.
-func (w *world) checkLinear() {
-	histories := make(map[string][]porcupine.Operation)
-	for _, o := range w.pending {
-		times, version := w.took(o)
-		id := o.id
-		if o.kind == create {
-			id = ""
-			for each, facts := range w.truth.facts[o.tenant] {
-				if byHandle(facts, o.handle) == 0 {
-					id = each
-				}
-			}
-		}
-		end := o.returned
-		if !o.over { // It was never answered; whoever read after its commit has seen it.
-			end = w.committedAt(o)
-		}
-		says := o.refused == errorsv1.Reason_REASON_NOT_FOUND || o.refused == errorsv1.Reason_REASON_ETAG_MISMATCH
-		if id == "" || times == 0 && !says {
-			continue
-		}
-		histories[id] = append(histories[id], porcupine.Operation{
-			ClientId: o.n, Call: int64(o.called), Return: int64(end),
-			Input: linear{kind: o.kind, handle: o.handle, only: o.only.etag != "", was: o.only.version, version: version, failure: o.refused},
-		})
-	}
-	for i, r := range w.reads {
-		histories[r.id] = append(histories[r.id], porcupine.Operation{
-			ClientId: w.ops + 1 + i, Call: int64(r.step), Return: int64(r.step), Input: linear{kind: read, handle: r.handle},
-		})
-	}
-	for id, history := range histories {
-		if !porcupine.CheckOperations(entityModel, history) {
-			w.fail("no order of the writes explains what was answered of %s: %+v", short(id), history)
-		}
+		w.failf("%s shows %s with the note of another state", at.id, short(id))
 	}
 }

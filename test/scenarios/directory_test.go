@@ -82,7 +82,7 @@ var releases = sync.OnceValue(func() [2]*release {
 		for _, f := range m.GetField() {
 			if f.GetName() == "handle" {
 				added := proto.CloneOf(f)
-				added.Name, added.JsonName, added.Number = proto.String("nickname"), proto.String("nickname"), proto.Int32(99)
+				added.Name, added.JsonName, added.Number = new("nickname"), new("nickname"), new(int32(99))
 				m.Field = append(m.Field, added)
 				break
 			}

@@ -11,7 +11,7 @@ import (
 // heal ends all that is wrong, lets everything come to rest as the loops of a platform do, and compares.
 func (w *world) heal() {
 	w.stepNo++
-	w.note("everything heals")
+	w.notef("everything heals")
 	w.healing = true
 	clear(w.net.cut)
 	w.net.bad = 0
@@ -83,11 +83,11 @@ func (w *world) checkOps() {
 		times, version := w.took(o)
 		switch {
 		case o.acked && times == 0:
-			w.fail("%s was acknowledged, and is lost", o)
+			w.failf("%s was acknowledged, and is lost", o)
 		case o.acked && version != o.version:
-			w.fail("%s was acknowledged as %v, and is %v", o, o.version, version)
+			w.failf("%s was acknowledged as %v, and is %v", o, o.version, version)
 		case times > 1:
-			w.fail("%s took effect %d times", o, times)
+			w.failf("%s took effect %d times", o, times)
 		}
 	}
 }
@@ -117,7 +117,7 @@ func (w *world) rest() {
 			}
 		}
 	}
-	w.fail("the regions do not come to rest in %d rounds", most)
+	w.failf("the regions do not come to rest in %d rounds", most)
 }
 
 // turn is a turn of all of a region's loops; false if they had nothing to do.
@@ -183,7 +183,7 @@ func (w *world) letters(r *region) {
 		q := r.queues[name]
 		n, err := queue.Redrive(context.Background(), q.dead, q.main, nil, w.fresh)
 		if n > 0 || err != nil {
-			w.note("%s: %d dead letters are put back: %v", r.id, n, err)
+			w.notef("%s: %d dead letters are put back: %v", r.id, n, err)
 		}
 	}
 }

@@ -57,10 +57,10 @@ func (n *network) do(name string, from, to *region, arrive func() error) error {
 	late := func() { _ = arrive() }
 	switch {
 	case fate < n.bad/3: // It never arrives.
-		n.w.note("%s %s to %s is lost", name, from.id, to.id)
+		n.w.notef("%s %s to %s is lost", name, from.id, to.id)
 		return errNetwork
 	case fate < n.bad*2/3: // It arrives later.
-		n.w.note("%s %s to %s is late", name, from.id, to.id)
+		n.w.notef("%s %s to %s is late", name, from.id, to.id)
 		n.flying = append(n.flying, flight{name: name, to: to, arrive: late})
 		return errNetwork
 	case fate < n.bad: // It arrives now, and the same once more later.
@@ -71,7 +71,7 @@ func (n *network) do(name string, from, to *region, arrive func() error) error {
 	}
 	err := arrive()
 	if !n.passes(to, from) || fate >= n.bad && n.bad > 0 && n.w.draw(100) < n.bad/3 {
-		n.w.note("the answer to %s %s to %s is lost", name, from.id, to.id)
+		n.w.notef("the answer to %s %s to %s is lost", name, from.id, to.id)
 		return errNetwork
 	}
 	return err
@@ -86,7 +86,7 @@ func (n *network) land(i int, again bool) {
 		n.flying = append(n.flying[:i:i], n.flying[i+1:]...)
 	}
 	if to.up {
-		n.w.note("%s arrives late at %s", name, to.id)
+		n.w.notef("%s arrives late at %s", name, to.id)
 		arrive()
 	}
 }
@@ -157,7 +157,7 @@ func (r *region) spoken(to *region, body []byte) []byte {
 		return body
 	}
 	if r.broken {
-		r.w.note("%s sends what is forbidden to %s: %s at %d", r.id, to.id, e.GetEvent().GetState().GetId(), e.GetEvent().GetState().GetSeq())
+		r.w.notef("%s sends what is forbidden to %s: %s at %d", r.id, to.id, e.GetEvent().GetState().GetId(), e.GetEvent().GetState().GetSeq())
 	}
 	return encoded(&e)
 }

@@ -273,12 +273,16 @@ func feeds() [2]replicationv1.Feed {
 	return [...]replicationv1.Feed{replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY}
 }
 
-func (r *region) startTokens() {
-	var all []ident.RegionID
+func allRegions() []ident.RegionID {
+	all := make([]ident.RegionID, 0, theTopology().Len())
 	for _, i := range theTopology().Regions() {
 		all = append(all, theTopology().ID(i))
 	}
-	codec, err := consistency.NewCodec(consistency.CodecConfig{Keys: tokenKey{}, Regions: all})
+	return all
+}
+
+func (r *region) startTokens() {
+	codec, err := consistency.NewCodec(consistency.CodecConfig{Keys: tokenKey{}, Regions: allRegions()})
 	if err != nil {
 		panic(err)
 	}
@@ -319,11 +323,7 @@ func (r *region) startSettings(table store.Store, random *rand.ChaCha8) {
 	r.kept, err = settings.New(settings.Config{
 		Store: table, Region: r.id, Jurisdiction: theTopology().Jurisdiction(r.index), Clock: r.clock, Rand: random,
 		Others: func(ident.TenantID) []ident.RegionID {
-			var all []ident.RegionID
-			for _, i := range theTopology().Regions() {
-				all = append(all, theTopology().ID(i))
-			}
-			return all
+			return allRegions()
 		},
 		CheckClock: func(now time.Time) error {
 			peers := crdt.NewPeers(time.Hour)

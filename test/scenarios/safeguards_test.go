@@ -15,6 +15,7 @@ const mostSeeds = 100
 
 // With any one safeguard off, the scenarios fail within a few seeds.
 func TestSafeguards(t *testing.T) {
+	t.Parallel()
 	apply := func(name string) off {
 		return off{applier: func(a *replication.Applier) { a.SwitchOff(name) }}
 	}
@@ -28,7 +29,7 @@ func TestSafeguards(t *testing.T) {
 	} {
 		first, noticed, why := uint64(0), 0, ""
 		for seed := uint64(1); seed <= mostSeeds; seed++ {
-			failure := newWorld(seed, each.off).run(steps)
+			failure := newWorld(seed, each.off).run()
 			if failure == "" {
 				continue
 			}

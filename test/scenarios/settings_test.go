@@ -75,7 +75,7 @@ func (w *world) write(r *region) {
 		{Key: "s", Kind: &settingsv1.Operation_Delete{Delete: true}},
 	}[w.drawOf(4, 4, 2, 2, 1, 1)]
 	err := w.set(r, fmt.Sprint("write ", w.settings.writes), o)
-	w.note("settings: %v at %s: %v", o, r.id, err)
+	w.notef("settings: %v at %s: %v", o, r.id, err)
 }
 
 // count makes an increment, or repeats one whose outcome is not known, in this region or another.
@@ -100,7 +100,7 @@ func (w *world) count(r *region) {
 	o := &settingsv1.Operation{Key: "c", Kind: &settingsv1.Operation_Increment{Increment: 1 << (3 * i)}}
 	err := w.set(r, key, o)
 	answered := w.net.bad == 0 || w.draw(100) >= w.net.bad
-	w.note("settings: count %d at %s: %v%s", i, r.id, err, cond(answered, "", ", the answer is lost"))
+	w.notef("settings: count %d at %s: %v%s", i, r.id, err, cond(answered, "", ", the answer is lost"))
 	c.acked = c.acked || err == nil && answered
 }
 
@@ -187,7 +187,7 @@ func (w *world) forget(r *region, lost bool) {
 			return
 		}
 		through = reached[r.id]
-		w.note("settings: %s waits for nobody", r.id)
+		w.notef("settings: %s waits for nobody", r.id)
 	}
 	_ = r.kept.Prune(context.Background(), acme, through)
 }
@@ -223,7 +223,7 @@ func (w *world) fetch(r, from *region) bool {
 		}
 	}
 	err = r.kept.Raise(context.Background(), acme, from.id, through)
-	w.note("settings: %s has fetched those of %s: %v", r.id, from.id, err)
+	w.notef("settings: %s has fetched those of %s: %v", r.id, from.id, err)
 	return err == nil
 }
 
@@ -232,7 +232,7 @@ func (w *world) settleSettings() {
 	w.now = w.now.Add(11 * time.Minute) // What the clock that was wrong has stamped waits until then.
 	for round := 0; ; round++ {
 		if round > 50 {
-			w.fail("the settings do not come to rest")
+			w.failf("the settings do not come to rest")
 			return
 		}
 		w.now = w.now.Add(time.Second)
@@ -240,7 +240,7 @@ func (w *world) settleSettings() {
 		for _, r := range w.regions {
 			report, err := r.kept.Maintain(context.Background(), acme)
 			if err != nil && !fault.Is(err, errorsv1.Reason_REASON_OUTCOME_UNKNOWN) {
-				w.fail("settings of %s: %v", r.id, err)
+				w.failf("settings of %s: %v", r.id, err)
 			}
 			busy = busy || report.Applied+report.Folded+report.Told+report.Forgotten > 0
 			for _, to := range w.regions {
@@ -260,7 +260,7 @@ func (w *world) checkSettings() {
 	for _, r := range w.regions {
 		state, err := r.kept.Tell(context.Background(), acme, namespace)
 		if err != nil {
-			w.fail("settings of %s: %v", r.id, err)
+			w.failf("settings of %s: %v", r.id, err)
 			return
 		}
 		state.Seen = nil // Of a namespace that is kept no more, it is what the watermarks say.
@@ -268,13 +268,13 @@ func (w *world) checkSettings() {
 			first = state
 		}
 		if !crdt.Equal(first, state) {
-			w.fail("settings: %s and %s differ:\n%v\n%v", w.regions[0].id, r.id, first, state)
+			w.failf("settings: %s and %s differ:\n%v\n%v", w.regions[0].id, r.id, first, state)
 		}
 	}
 	total := crdt.Shown(first)["c"].GetCount()
 	for i, c := range w.settings.counts {
 		if times := total >> (3 * i) & 7; times > 1 || c.acked && times != 1 {
-			w.fail("settings: count %d, acknowledged: %v, counts %d times", i, c.acked, times)
+			w.failf("settings: count %d, acknowledged: %v, counts %d times", i, c.acked, times)
 		}
 	}
 }

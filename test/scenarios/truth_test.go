@@ -89,14 +89,14 @@ func (t *truth) committed(r *region, c store.Commit) {
 			f.handle = user.GetHandle()
 		}
 		if seq != t.heads[tenant][lane]+1 {
-			r.w.fail("lane %d of %s goes from %d to %d", lane, tenant, t.heads[tenant][lane], seq)
+			r.w.failf("lane %d of %s goes from %d to %d", lane, tenant, t.heads[tenant][lane], seq)
 		}
 		t.heads[tenant][lane] = seq
 		if len(t.facts[tenant][record.GetId()]) == 0 {
 			t.ids[tenant] = append(t.ids[tenant], record.GetId())
 		}
 		t.facts[tenant][record.GetId()] = append(t.facts[tenant][record.GetId()], f)
-		r.w.note("  commit: %s %s at %d/%d %s", tenant, short(record.GetId()), lane, seq, cond(f.deleted, "deleted", f.handle))
+		r.w.notef("  commit: %s %s at %d/%d %s", tenant, short(record.GetId()), lane, seq, cond(f.deleted, "deleted", f.handle))
 	}
 }
 
@@ -170,7 +170,7 @@ func (w *world) check(r *region) {
 		for _, feed := range feeds() {
 			if known && grant.Has(feed) {
 				if err := w.checkCopy(r, tenant, theTopology().ID(t.Home), feed); err != nil {
-					w.fail("%s, %s of %s: %v", r.id, feed, tenant, err)
+					w.failf("%s, %s of %s: %v", r.id, feed, tenant, err)
 				}
 			}
 		}
@@ -185,7 +185,7 @@ func (w *world) checkAbroad(r *region, tenant ident.TenantID) {
 	for _, table := range []string{replicaTable, regionalTable} {
 		for id, item := range items(r.tables[table], tenant) {
 			if item.Tag.Class > store.ClassGlobal || bytes.Contains(item.Value, []byte(private)) {
-				w.fail("%s holds more than GLOBAL of %s of %s", r.id, short(id), tenant)
+				w.failf("%s holds more than GLOBAL of %s of %s", r.id, short(id), tenant)
 			}
 		}
 	}
@@ -240,29 +240,34 @@ func withheld(feed replicationv1.Feed, item store.Item) bool {
 	return feed == replicationv1.Feed_FEED_PROJECTIONS && proto.Unmarshal(item.Value, &replica) == nil && replica.GetWithheld()
 }
 
-// checkItem holds what a copy has of an entity against what the home wrote.
-func (w *world) checkItem(r *region, tenant ident.TenantID, feed replicationv1.Feed, id string, item store.Item, f fact) error {
-	open, sealed, bind := []byte(nil), []byte(nil), seal.Bind{Tenant: tenant, Type: userEntity, ID: id}
-	inside := theTopology().SameJurisdiction(w.records[tenant].Home, r.index)
+// parts are the clear and the sealed part of a copy's item, and the scope that a projection says it has.
+func parts(feed replicationv1.Feed, item store.Item) (open, sealed []byte, scope policyv1.Scope, err error) {
 	if feed == replicationv1.Feed_FEED_STANDBY {
 		var stored storagev1.Entity
-		if err := proto.Unmarshal(item.Value, &stored); err != nil {
-			return err
-		}
-		open, sealed = stored.GetClear(), stored.GetSealed()
-	} else {
-		var replica storagev1.Replica
-		if err := proto.Unmarshal(item.Value, &replica); err != nil {
-			return err
-		}
-		want := policyv1.Scope_SCOPE_GLOBAL
-		if inside {
-			want = policyv1.Scope_SCOPE_JURISDICTION
-		}
-		if replica.GetScope() != want {
-			return fmt.Errorf("its scope is %v", replica.GetScope())
-		}
-		open, sealed, bind.Type = replica.GetClear(), replica.GetSealed(), keyspace.SealType(userEntity)
+		err = proto.Unmarshal(item.Value, &stored)
+		return stored.GetClear(), stored.GetSealed(), policyv1.Scope_SCOPE_UNSPECIFIED, err
+	}
+	var replica storagev1.Replica
+	err = proto.Unmarshal(item.Value, &replica)
+	return replica.GetClear(), replica.GetSealed(), replica.GetScope(), err
+}
+
+// checkItem holds what a copy has of an entity against what the home wrote.
+func (w *world) checkItem(r *region, tenant ident.TenantID, feed replicationv1.Feed, id string, item store.Item, f fact) error {
+	inside := theTopology().SameJurisdiction(w.records[tenant].Home, r.index)
+	open, sealed, scope, err := parts(feed, item)
+	if err != nil {
+		return err
+	}
+	want, bind := policyv1.Scope_SCOPE_GLOBAL, seal.Bind{Tenant: tenant, Type: keyspace.SealType(userEntity), ID: id}
+	switch {
+	case feed == replicationv1.Feed_FEED_STANDBY:
+		want, bind.Type = policyv1.Scope_SCOPE_UNSPECIFIED, userEntity
+	case inside:
+		want = policyv1.Scope_SCOPE_JURISDICTION
+	}
+	if scope != want {
+		return fmt.Errorf("its scope is %v", scope)
 	}
 	var user profilev1.User
 	if err := proto.Unmarshal(open, &user); err != nil {
@@ -325,7 +330,7 @@ func (w *world) checkEqual(r *region) {
 		}
 	}
 	for _, finding := range r.audited() {
-		w.fail("an audit of %s finds: %s", r.id, finding)
+		w.failf("an audit of %s finds: %s", r.id, finding)
 	}
 }
 
@@ -339,17 +344,17 @@ func (w *world) checkFeed(r *region, tenant ident.TenantID, feed replicationv1.F
 		switch {
 		case here && withheld(feed, item) && item.Version == last.version: // Until a newer version comes.
 		case last.deleted && here:
-			w.fail("%s, %s: %s of %s was deleted at %v, and is here at %v", r.id, feed, short(id), tenant, last.version, item.Version)
+			w.failf("%s, %s: %s of %s was deleted at %v, and is here at %v", r.id, feed, short(id), tenant, last.version, item.Version)
 		case !last.deleted && (!here || item.Version != last.version):
-			w.fail("%s, %s: %s of %s is at %v here, and at %v at home", r.id, feed, short(id), tenant, item.Version, last.version)
+			w.failf("%s, %s: %s of %s is at %v here, and at %v at home", r.id, feed, short(id), tenant, item.Version, last.version)
 		}
 	}
 	for id := range held {
-		w.fail("%s, %s: %s of %s was never at home", r.id, feed, id, tenant)
+		w.failf("%s, %s: %s of %s was never at home", r.id, feed, id, tenant)
 	}
 	marks, err := replication.ReadWatermarks(context.Background(), r.tableOf(feed), tenant, feed, origin.id)
 	if err != nil {
-		w.fail("%v", err)
+		w.failf("%v", err)
 		return
 	}
 	if *w.truth.heads[tenant] == [ident.Lanes]ident.Seq{} {
@@ -357,7 +362,7 @@ func (w *world) checkFeed(r *region, tenant ident.TenantID, feed replicationv1.F
 	}
 	for lane, m := range marks {
 		if !m.Complete || m.Watermark.Seq != w.truth.heads[tenant][lane] {
-			w.fail("%s, %s: lane %d of %s is at %+v, and at home at %d", r.id, feed, lane, tenant, m, w.truth.heads[tenant][lane])
+			w.failf("%s, %s: lane %d of %s is at %+v, and at home at %d", r.id, feed, lane, tenant, m, w.truth.heads[tenant][lane])
 		}
 	}
 	if feed == replicationv1.Feed_FEED_STANDBY {
@@ -375,11 +380,11 @@ func (w *world) checkLookups(r, origin *region, tenant ident.TenantID) {
 			return nil
 		})
 		if err != nil {
-			w.fail("%v", err)
+			w.failf("%v", err)
 		}
 		return n
 	}
 	if here, there := count(r, "/s/"), count(origin, "/u/"); here != there {
-		w.fail("%s has %d lookup entries of %s, and its home has %d", r.id, here, tenant, there)
+		w.failf("%s has %d lookup entries of %s, and its home has %d", r.id, here, tenant, there)
 	}
 }
