@@ -177,7 +177,17 @@ func (s *synchronisation) inspect(ctx context.Context, id ident.TenantID, t rout
 	return nil
 }
 
-// tagOf says whose a message is and what it holds. One that does not decode is nobody's, and taken for the worst.
+// tagIn says whose a message in a queue is and what it holds. One that does not decode is nobody's, and taken for the worst that the
+// queue is for.
+func (s *synchronisation) tagIn(name string, body []byte) store.Tag {
+	var envelope replicationv1.Envelope
+	if err := proto.Unmarshal(body, &envelope); err != nil && name == replication.QueueSealed {
+		return store.Tag{Class: store.ClassPII, Jurisdiction: s.topology.Jurisdiction(s.region.index)}
+	}
+	return s.tagOf(body)
+}
+
+// tagOf says whose a message is and what it holds, as far as it decodes.
 func (s *synchronisation) tagOf(body []byte) store.Tag {
 	here := s.topology.Jurisdiction(s.region.index)
 	var envelope replicationv1.Envelope

@@ -146,6 +146,8 @@ func (a *Auditor) forbids(kind Kind, it store.Item) string {
 	}
 	t, known := a.cfg.Tenants.Tenant(string(it.Tag.Tenant))
 	switch {
+	case !known && class == store.ClassGlobal && keyspace.IsParked(it.Key.Sort):
+		return "" // It waits for the directory, which may be behind.
 	case !known:
 		return "the directory has no such tenant"
 	case t.State == uint8(tenancyv1.TenantState_TENANT_STATE_PURGED):

@@ -97,6 +97,9 @@ func Entities(from, to string) (first, end string) {
 // IsEntity tells whether a sort key of a lane is an entity's.
 func IsEntity(sort string) bool { return strings.HasPrefix(sort, EntityPrefix) }
 
+// IsParked tells whether a sort key of a lane is that of something that is kept until it can be applied.
+func IsParked(sort string) bool { return strings.HasPrefix(sort, parkedPrefix) }
+
 // EntitiesOf bounds the sort keys of all entities with an id prefix, after the given id; "" means from the first. "`" is the
 // byte after "_", which ends the prefix.
 func EntitiesOf(prefix, after string) (first, end string) {
