@@ -13,6 +13,7 @@ import (
 	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/queue/storequeue"
 	"github.com/domicile-api/domicile/internal/replication"
+	"github.com/domicile-api/domicile/internal/store"
 )
 
 // reopenPause is how long a region whose disk is full waits before it tries to open its queues again.
