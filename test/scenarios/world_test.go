@@ -239,6 +239,7 @@ func (w *world) meanwhile() {
 	w.notef("meanwhile {")
 	for range 1 + w.draw(12) {
 		w.step()
+		w.bury() // Who waits in a process that has crashed finds out when it goes on.
 	}
 	w.notef("}")
 	w.inside = false
