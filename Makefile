@@ -19,7 +19,7 @@ CADDY     ?= v2.11.9
 # The race detector needs a C compiler on Linux; a machine without one tests without it.
 RACE := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
-.PHONY: help dev tour build test test-short test-contract lint generate check check-generated check-breaking check-modules bench bench-peers bench-all fuzz clean
+.PHONY: help dev tour build test test-short test-contract test-safeguards lint generate check check-generated check-breaking check-modules bench bench-peers bench-all fuzz clean
 
 help: ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-short: ## the tests that take seconds
 
 test-contract: ## other programs as clients: grpcurl, buf curl, the Connect conformance suite
 	$(if $(wildcard test/contract/*.go),$(GO) test -tags contract -count=1 -timeout 20m ./test/contract/...,@echo "there is no test/contract")
+
+test-safeguards: ## the scenarios with one safeguard after the other switched off, in a test build: each must be missed
+	$(GO) test -tags scenario_unsafe -count=1 -run '^TestSafeguards$$' -v ./test/scenarios
 
 lint: ## golangci-lint with everything on, and buf lint with the residency check
 	$(LINTER) run $(PACKAGES)
