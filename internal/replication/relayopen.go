@@ -47,6 +47,11 @@ func (r *Relay) open(ctx context.Context, w *writer, first beginning, epoch iden
 			return false, nil
 		}
 		defer func() { w.d.begun(w.p, r.cfg.Clock()) }()
+		// Another may have begun the lane between the reading of the cursor and here.
+		reread, err := r.readCursor(ctx, w.p, w.d.id)
+		if err != nil || reread.exists {
+			return reread.exists, err
+		}
 		if all, err = r.beginnings(ctx, w.d, all, epoch); err != nil {
 			return false, err
 		}
