@@ -135,7 +135,8 @@ func (s *synchronisation) tryQueues(ctx context.Context) error {
 			continue
 		}
 		base := storequeue.Config{
-			Store: s.region.queueTable, Tag: func(body []byte) store.Tag { return s.tagIn(q.name, body) }, Sender: senderOf, Clock: s.clock, Random: s.random, Logger: s.region.logger,
+			Store: s.region.queueTable, Tag: func(body []byte) store.Tag { return s.tagIn(q.name, body) }, Sender: senderOf,
+			Clock: s.clock, Random: s.random, Logger: s.region.logger,
 		}
 		letters := q.dead.opened.Load()
 		if letters == nil {
