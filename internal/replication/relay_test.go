@@ -430,3 +430,36 @@ func TestHeartbeatEndsThePause(t *testing.T) {
 		t.Errorf("the pause goes on after a heartbeat: %t, %v", some, err)
 	}
 }
+
+// An outage is told once, when it is more than one heartbeat that fails, and its end once.
+func TestOutageIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, openTables(t), safeguards{})
+	w.tenant(acme)
+	if _, err := w.relay.Scan(t.Context()); err != nil { // until then there is nothing to tell
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	var to *destination
+	for _, d := range w.relay.to {
+		if d.id == abroad {
+			to = d
+		}
+	}
+	failed := 0
+	for _, step := range []struct {
+		down        bool
+		warns, ends int
+	}{
+		{false, 0, 0}, {true, 0, 0}, {false, 0, 0}, // one alone
+		{true, 0, 0}, {true, 1, 0}, {true, 1, 0}, {false, 1, 1}, {false, 1, 1},
+	} {
+		w.net.down[abroad] = step.down
+		failed = w.relay.beatAndTell(t.Context(), to, failed, logger)
+		warns, ends := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "level=INFO")
+		if warns != step.warns || ends != step.ends {
+			t.Fatalf("%+v: %d warnings and %d ends\n%s", step, warns, ends, log.String())
+		}
+	}
+}

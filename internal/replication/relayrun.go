@@ -28,8 +28,8 @@ func (r *Relay) Run(ctx context.Context, logger *slog.Logger) error {
 	group.Go(func() { every(ctx, r.cfg.Tuning.SweepInterval, func() { r.pruneAll(ctx, logger) }) })
 	for _, d := range r.to {
 		group.Go(func() {
-			failing := false
-			every(ctx, r.cfg.Tuning.Heartbeat, func() { failing = r.beatAndTell(ctx, d, failing, logger) })
+			failed := 0
+			every(ctx, r.cfg.Tuning.Heartbeat, func() { failed = r.beatAndTell(ctx, d, failed, logger) })
 		})
 		group.Go(func() { r.drive(ctx, d, logger) })
 	}
@@ -93,18 +93,25 @@ func wait(ctx context.Context, bell <-chan struct{}, d time.Duration) {
 	}
 }
 
-// beatAndTell sends a heartbeat, and says once when a destination begins to fail and once when it is back. A heartbeat that fails is made
-// up for by the next.
-func (r *Relay) beatAndTell(ctx context.Context, d *destination, failing bool, logger *slog.Logger) bool {
+// outageAfter is how many heartbeats fail, one after the other, before a destination counts as failing: one that fails alone is made up for
+// by the next, and regions that stop together miss each other's last.
+const outageAfter = 2
+
+// beatAndTell sends a heartbeat after so many that failed, and returns how many now have. It says once when a destination begins to fail
+// and once when it is back.
+func (r *Relay) beatAndTell(ctx context.Context, d *destination, failed int, logger *slog.Logger) int {
 	err := r.Heartbeat(ctx, d.id)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil && !failing:
-		logger.WarnContext(ctx, "a region cannot be told of writes; it is tried again, and nothing is lost", "destination", string(d.id), "error", err)
-	case err == nil && failing:
-		logger.InfoContext(ctx, "a region is told of writes again", "destination", string(d.id))
+	if err == nil {
+		if failed >= outageAfter {
+			logger.InfoContext(ctx, "a region is told of writes again", "destination", string(d.id))
+		}
+		return 0
 	}
-	return err != nil
+	failed++
+	if failed == outageAfter && ctx.Err() == nil {
+		logger.WarnContext(ctx, "a region cannot be told of writes; it is tried again, and nothing is lost", "destination", string(d.id), "error", err)
+	}
+	return failed
 }
 
 // drive sends to one destination, several lanes at a time so that they share the group commits at its end.
