@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/domicile-api/domicile/internal/durablefile"
 )
 
 // DemoFile is the form of DIR/demo.json, by which commands and tests find a running dev platform, and of DIR/operator.json,
@@ -73,5 +75,5 @@ func (d DemoFile) write(path string) error {
 	if err != nil {
 		return fmt.Errorf("making %s: %w", path, err)
 	}
-	return writeFileAtomically(path, append(data, '\n'), 0o600)
+	return durablefile.Replace(path, append(data, '\n'), 0o600)
 }

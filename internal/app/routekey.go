@@ -9,8 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"github.com/domicile-api/domicile/internal/durablefile"
 	"github.com/domicile-api/domicile/internal/routeheader"
 )
 
@@ -29,7 +29,7 @@ func loadRouteKey(path string, random io.Reader) (routeKey, error) {
 		if _, err := io.ReadFull(random, made); err != nil {
 			return routeKey{}, fmt.Errorf("making a route key: %w", err)
 		}
-		if err := writeFile(path, made, 0o600, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := durablefile.Create(path, made, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 			return routeKey{}, fmt.Errorf("keeping the route key: %w", err)
 		}
 		seed, err = readRouteKey(path)
@@ -72,39 +72,4 @@ func (k routeKey) derive(purpose string) []byte {
 		panic(err) // 32 bytes are less than HKDF can give.
 	}
 	return key
-}
-
-// writeFileAtomically replaces a file so that a crash leaves the old or the new content, never a part.
-func writeFileAtomically(path string, data []byte, mode fs.FileMode) error {
-	return writeFile(path, data, mode, os.Rename)
-}
-
-// writeFile writes a file under another name and then places it: os.Rename replaces what is there, os.Link refuses to.
-func writeFile(path string, data []byte, mode fs.FileMode, place func(from, to string) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("making a temporary file: %w", err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // Gone already if it was renamed.
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := place(tmp.Name(), path); err != nil {
-		return fmt.Errorf("placing %s: %w", path, err)
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("opening the folder of %s: %w", path, err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fmt.Errorf("syncing the folder of %s: %w", path, err)
-	}
-	return nil
 }

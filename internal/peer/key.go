@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/domicile-api/domicile/internal/durablefile"
 	"github.com/domicile-api/domicile/internal/routeheader"
 )
 
@@ -66,7 +67,7 @@ func LoadKey(dir string, random io.Reader) (*Key, error) {
 			return nil, fmt.Errorf("making a peer key: %w", err)
 		}
 		// A link, unlike a rename, does not replace the file of a process that was faster.
-		if err := writeFile(path, made, 0o600, os.Link); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := durablefile.Create(path, made, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("keeping the peer key: %w", err)
 		}
 		seed, err = readSeed(path)
@@ -115,7 +116,7 @@ func publish(path string, key ed25519.PublicKey) error {
 	for _, k := range keys[:min(len(keys), maxPublic)] {
 		text.WriteString(base64.StdEncoding.EncodeToString(k) + "\n")
 	}
-	if err := writeFile(path, []byte(text.String()), 0o644, os.Rename); err != nil {
+	if err := durablefile.Replace(path, []byte(text.String()), 0o644); err != nil {
 		return fmt.Errorf("publishing the peer key: %w", err)
 	}
 	return nil
@@ -149,35 +150,4 @@ func readPublic(path string) ([]ed25519.PublicKey, error) {
 		keys = append(keys, key)
 	}
 	return slices.Clip(keys[:min(len(keys), maxPublic)]), nil
-}
-
-// writeFile writes a file under another name and then places it: os.Rename replaces what is there, os.Link refuses to. A crash
-// leaves the old or the new content, never a part.
-func writeFile(path string, data []byte, mode fs.FileMode, place func(from, to string) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("making a temporary file: %w", err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // Gone already if it was renamed.
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Chmod(mode)
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := place(tmp.Name(), path); err != nil {
-		return fmt.Errorf("placing %s: %w", path, err)
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("opening the folder of %s: %w", path, err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fmt.Errorf("syncing the folder of %s: %w", path, err)
-	}
-	return nil
 }

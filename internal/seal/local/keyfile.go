@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/domicile-api/domicile/internal/durablefile"
 	"github.com/domicile-api/domicile/internal/ident"
 )
 
@@ -151,7 +152,7 @@ func keepPublic(dir string, region ident.RegionID, public []byte) error {
 }
 
 // create makes a file that is durable and whole when it appears, and leaves one that is there as it is.
-func create(path string, content keyFile) (err error) {
+func create(path string, content keyFile) error {
 	content.Sum = content.checksum()
 	text, err := json.MarshalIndent(content, "", "  ")
 	if err != nil {
@@ -159,34 +160,9 @@ func create(path string, content keyFile) (err error) {
 	}
 	text = append(text, '\n')
 	defer clear(text)
-	dir := filepath.Dir(path)
-	temporary, err := os.CreateTemp(dir, filepath.Base(path)+".*.tmp") // mode 0600
-	if err != nil {
-		return fmt.Errorf("creating %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, os.Remove(temporary.Name())) }()
-	_, err = temporary.Write(text)
-	if err == nil {
-		err = temporary.Sync()
-	}
-	if err := errors.Join(err, temporary.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	// A link, unlike a rename, does not replace the file of a process that was faster.
-	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("creating %s: %w", path, err)
-	}
-	return syncFolder(dir)
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(dir string) error {
-	folder, err := os.Open(dir) //nolint:gosec // the folder is the operator's choice
-	if err != nil {
-		return fmt.Errorf("opening %s: %w", dir, err)
-	}
-	if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
-		return fmt.Errorf("syncing %s: %w", dir, err)
+	// The file of a process that was faster stays.
+	if err := durablefile.Create(path, text, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
+	"github.com/domicile-api/domicile/internal/store/pebblestore/crashfs"
 )
 
 // TestCrash runs a random workload and, before each operation of the file system that changes anything, looks at what a crash
@@ -70,8 +71,8 @@ func (r *crashRun) round(disk *vfs.MemFS, round int) {
 	if r.byOp == nil {
 		r.byOp = map[string]int{}
 	}
-	fs := &crashFS{FS: disk}
-	fs.hook = func(op string) { r.point(disk, op) }
+	fs, setHook := crashfs.New(disk)
+	setHook(func(op string) { r.point(disk, op) })
 	db, err := pebblestore.Open(crashConfig(fs))
 	if err != nil {
 		r.t.Fatal(err)

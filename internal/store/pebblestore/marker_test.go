@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
+	"github.com/domicile-api/domicile/internal/store/pebblestore/crashfs"
 )
 
 // TestNamesOutOfOrder crashes the opening of a store, when it makes a new manifest and names it by a marker, in many ways: of
@@ -22,9 +23,9 @@ func TestNamesOutOfOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeDB(t, db)
-	fs := &crashFS{FS: disk}
+	fs, setHook := crashfs.New(disk)
 	states := 0
-	fs.hook = func(op string) {
+	setHook(func(op string) {
 		if op != "create" && op != "remove" && op != "sync" {
 			return
 		}
@@ -39,14 +40,12 @@ func TestNamesOutOfOrder(t *testing.T) {
 			readAll(t, db.Table("regional"), 1)
 			closeDB(t, db)
 		}
-	}
+	})
 	db, err = pebblestore.Open(crashConfig(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs.mu.Lock()
-	fs.hook = nil
-	fs.mu.Unlock()
+	setHook(nil)
 	closeDB(t, db)
 	t.Logf("%d states", states)
 }

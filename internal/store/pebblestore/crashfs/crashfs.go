@@ -1,4 +1,7 @@
-package pebblestore_test
+// Package crashfs is a file system for tests of crashes: it stops at each operation that changes it.
+//
+//nolint:wrapcheck // it gives on what it is asked, and the answers, as they are
+package crashfs
 
 import (
 	"io"
@@ -17,6 +20,16 @@ type crashFS struct {
 	hook func(op string)
 }
 
+// New returns a file system that calls a hook before each operation that changes it, and what sets the hook; nil is none.
+func New(inner vfs.FS) (fs vfs.FS, setHook func(hook func(op string))) {
+	c := &crashFS{FS: inner}
+	return c, func(hook func(op string)) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.hook = hook
+	}
+}
+
 func (c *crashFS) step(op string, do func() error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -30,7 +43,7 @@ func (c *crashFS) opened(f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &crashFile{File: f, fs: c}, nil
+	return &file{File: f, fs: c}, nil
 }
 
 func (c *crashFS) Create(name string, category vfs.DiskWriteCategory) (f vfs.File, err error) {
@@ -81,21 +94,21 @@ func (c *crashFS) Lock(name string) (l io.Closer, err error) {
 
 func (c *crashFS) Unwrap() vfs.FS { return c.FS }
 
-type crashFile struct {
+type file struct {
 	vfs.File
 
 	fs *crashFS
 }
 
-func (f *crashFile) Write(p []byte) (n int, err error) {
+func (f *file) Write(p []byte) (n int, err error) {
 	err = f.fs.step("write", func() error { n, err = f.File.Write(p); return err })
 	return n, err
 }
 
-func (f *crashFile) WriteAt(p []byte, off int64) (n int, err error) {
+func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 	err = f.fs.step("write", func() error { n, err = f.File.WriteAt(p, off); return err })
 	return n, err
 }
 
-func (f *crashFile) Sync() error     { return f.fs.step("sync", f.File.Sync) }
-func (f *crashFile) SyncData() error { return f.fs.step("sync", f.File.SyncData) }
+func (f *file) Sync() error     { return f.fs.step("sync", f.File.Sync) }
+func (f *file) SyncData() error { return f.fs.step("sync", f.File.SyncData) }
