@@ -20,6 +20,7 @@ import (
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/gen/domicile/tenancy/v1/tenancyv1connect"
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/app/embedded"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
@@ -76,7 +77,7 @@ func (p *Platform) start(t testing.TB) {
 	defer cancel()
 	logger := slog.New(residency.NewLogHandler(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	running, err := app.Start(ctx, app.Config{
-		DataDir: p.cfg.Dir, Host: "127.0.0.1", Topology: p.topo, Services: p.cfg.Services, Global: true,
+		Backend: embedded.New(p.cfg.Dir), DataDir: p.cfg.Dir, Host: "127.0.0.1", Topology: p.topo, Services: p.cfg.Services, Global: true,
 		OperationsPort: p.topo.OperationsPort(), Demo: p.cfg.Demo, Faults: true, Logger: logger, Clock: time.Now, Random: rand.Reader,
 		Env: func(string) (string, bool) { return "", false }, Listen: p.sockets.listen,
 	})

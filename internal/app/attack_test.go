@@ -27,9 +27,9 @@ import (
 // startPlatform runs all regions of the default topology in this process, with the demonstration tenants.
 func startPlatform(t *testing.T) *Platform {
 	t.Helper()
-	topo := topology.Default()
+	topo, dir := topology.Default(), t.TempDir()
 	p, err := Start(t.Context(), Config{
-		DataDir: t.TempDir(), Host: "127.0.0.1", Topology: topo, Services: services.All(), Demo: true, Faults: true,
+		Backend: NewBackend(dir), DataDir: dir, Host: "127.0.0.1", Topology: topo, Services: services.All(), Demo: true, Faults: true,
 		Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader,
 		Env: func(string) (string, bool) { return "", false },
 		Listen: func(ctx context.Context, _ string, _ int) (net.Listener, error) {
@@ -106,7 +106,7 @@ func TestPurgeFindsDeadLettersBehindOthers(t *testing.T) {
 		}
 		return queue.Outgoing{Group: group, Deduplication: fmt.Sprint(tenant, n), Body: body}
 	}
-	dead := r.sync.queues[0].dead
+	dead := r.sync.queues[0].Dead
 	for n := range mostListed / queue.MaxBatch {
 		batch := make([]queue.Outgoing, 0, queue.MaxBatch)
 		for i := range queue.MaxBatch {

@@ -15,7 +15,9 @@ import (
 
 // Config says what a process runs.
 type Config struct {
-	// DataDir is the data folder; region R's data is in DataDir/R and nowhere else.
+	// Backend is what the regions keep their data in.
+	Backend Backend
+	// DataDir is the folder of the file that names the platform's address and keys.
 	DataDir string
 	// Host is the address to listen on.
 	Host string

@@ -75,5 +75,8 @@ func (d DemoFile) write(path string) error {
 	if err != nil {
 		return fmt.Errorf("making %s: %w", path, err)
 	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("making the folder of %s: %w", path, err)
+	}
 	return durablefile.Replace(path, append(data, '\n'), 0o600)
 }

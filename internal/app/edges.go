@@ -17,6 +17,7 @@ import (
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
+	"github.com/domicile-api/domicile/internal/routeheader"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
 	"github.com/domicile-api/domicile/internal/topology"
@@ -29,6 +30,11 @@ func (p *Platform) newEdge(r *region, local http.Handler, metrics edge.Metrics) 
 		Signer: r.signer(p.cfg), Local: local, OwnHosts: []string{"localhost", p.cfg.Host}, Clock: p.cfg.Clock, Logger: p.cfg.Logger,
 		Metrics: metrics, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator, Dial: p.network.dial(r.id),
 	}
+	if r.edgeOnly {
+		cfg.Apart = p.cfg.Topology.ServicesApart(r.index)
+	} else {
+		cfg.HandedOver = r.handedOver(p.cfg)
+	}
 	if r.tokens != nil {
 		cfg.Nearest, cfg.Any, cfg.Staleness = nearest{r.tokens.gate}, r.settings, r.sync.Staleness
 	}
@@ -37,6 +43,15 @@ func (p *Platform) newEdge(r *region, local http.Handler, metrics edge.Metrics) 
 		return nil, fmt.Errorf("making the edge of %s: %w", r.id, err)
 	}
 	return e, nil
+}
+
+// handedOver returns what tells the word of the region's own edges, which may run in other processes.
+func (r *region) handedOver(cfg Config) func(string) bool {
+	verifier := routeheader.NewVerifier(routeheader.VerifierConfig{Region: r.id, Keys: r.directory.Index, Clock: cfg.Clock})
+	return func(header string) bool {
+		claims, err := verifier.Verify(header)
+		return err == nil && claims.GetOrigin() == string(r.id)
+	}
 }
 
 // nearest is a gate as the edge asks it.
@@ -52,7 +67,7 @@ func healthy() routing.Health { return routing.Health{} }
 
 // servicesOf makes what answers calls that are at home in a region.
 func (p *Platform) servicesOf(r *region) (http.Handler, error) {
-	if !p.cfg.EdgeOnly {
+	if !r.edgeOnly {
 		return r.mountServices(p)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -30,10 +30,8 @@ type eraser struct {
 	rows interface {
 		Purge(ctx context.Context, tenant ident.TenantID) error
 	}
-	// files removes deleted rows from the store's files.
-	files interface {
-		Scrub(ctx context.Context) error
-	}
+	// scrub removes deleted rows from the store's files; nil: the store has none of its own.
+	scrub  func(ctx context.Context) error
 	clock  func() time.Time
 	logger *slog.Logger
 
@@ -143,8 +141,10 @@ func (e *eraser) erase(ctx context.Context, tenant ident.TenantID) error {
 	if err := errors.Join(e.keys.Purge(ctx, tenant), e.rows.Purge(ctx, tenant)); err != nil {
 		return err
 	}
-	if err := e.files.Scrub(ctx); err != nil {
-		return fmt.Errorf("removing tenant %s from the store's files: %w", tenant, err)
+	if e.scrub != nil {
+		if err := e.scrub(ctx); err != nil {
+			return fmt.Errorf("removing tenant %s from the store's files: %w", tenant, err)
+		}
 	}
 	_, err = e.writer.Write(ctx, func(ctx context.Context, v directory.View) (*directoryv1.Record, error) {
 		if there, err := v.Erasure(ctx, tenant); err != nil || there != nil {

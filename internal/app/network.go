@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,7 +15,6 @@ import (
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/seal"
 	"github.com/domicile-api/domicile/internal/seal/local"
-	"github.com/domicile-api/domicile/internal/store/globaltable"
 )
 
 // network is how the regions of this process reach each other, with the faults that an operator injects, and those of other processes.
@@ -62,22 +62,33 @@ type peers struct {
 	// path is where signed calls of other processes come in, at the region's port.
 	path    string
 	handler http.Handler
+	key     *peer.Key
 	keys    peer.Keys
+}
+
+// publishedKeys are the peer keys in the region's directory.
+type publishedKeys struct{ region *region }
+
+// PeerKey implements peer.Keys.
+func (p publishedKeys) PeerKey(region ident.RegionID, keyID string) (ed25519.PublicKey, bool) {
+	if p.region.directory == nil {
+		return nil, false
+	}
+	return p.region.directory.Index.PeerKey(region, keyID)
 }
 
 // openPeers makes the region's way to others. What it does for them follows in openSync.
 func (r *region) openPeers(p *Platform) error {
-	r.peers = &peers{region: r, network: p.network}
-	if r.db == nil {
+	if r.edgeOnly {
 		return nil
 	}
-	key, err := peer.LoadKey(r.dir, p.cfg.Random)
-	if err != nil {
-		return fmt.Errorf("opening the peer key of %s: %w", r.id, err)
+	r.peers.key, r.peers.keys = peer.NewKey(r.res.PeerSeed), r.res.PeerKeys
+	if r.peers.keys == nil {
+		r.peers.keys = publishedKeys{r}
 	}
-	r.peers.keys = peer.NewTrusted(p.cfg.Topology, p.cfg.DataDir, p.cfg.Clock)
+	var err error
 	r.peers.outside, err = peer.NewConnect(peer.ConnectConfig{
-		Region: r.id, Topology: p.cfg.Topology, Key: key, Clock: p.cfg.Clock, Random: p.cfg.Random,
+		Region: r.id, Topology: p.cfg.Topology, Key: r.peers.key, Clock: p.cfg.Clock, Random: p.cfg.Random,
 		OperateTimeout: operatorsTimeout,
 	})
 	if err != nil {
@@ -94,17 +105,15 @@ func (ps *peers) To(region ident.RegionID) peerv1connect.PeerServiceClient {
 	return ps.outside.To(region)
 }
 
-// receiver carries items of the directory to a region.
-func (ps *peers) receiver(to ident.RegionID) globaltable.Receiver {
-	return peer.NewReplica[globaltable.Replicated](ps, to)
-}
-
-// courier carries tenants' keys to other regions, wrapped under the keys that those have published.
+// courier carries tenants' keys to other regions, wrapped by the backend's way or under the keys that those have published.
 func (ps *peers) courier(r *region) seal.Courier {
 	courier, err := peer.NewCourier(peer.CourierConfig{
 		Network:   ps,
 		PublicKey: func(region ident.RegionID) ([]byte, bool) { return r.directory.Index.WrappingKey(region) },
 		Wrap: func(ctx context.Context, region ident.RegionID, public []byte, tenant ident.TenantID, keyset []byte) ([]byte, error) {
+			if r.res.WrapFor != nil {
+				return r.res.WrapFor(ctx, region, tenant, keyset)
+			}
 			recipient, err := local.NewRecipient(region, public)
 			if err != nil {
 				return nil, fmt.Errorf("reading the wrapping key of %s: %w", region, err)

@@ -129,13 +129,13 @@ func (o operator) letters(ctx context.Context, ids []string) ([]*operationsv1.De
 	wanted := setOf(ids)
 	var out []*operationsv1.DeadLetter
 	for _, q := range o.region.sync.queues {
-		messages, err := q.dead.browse(ctx, mostListed)
+		messages, err := q.Browse(ctx, mostListed)
 		if err != nil {
-			return nil, fmt.Errorf("listing dead letters of %s: %w", q.name, err)
+			return nil, fmt.Errorf("listing dead letters of %s: %w", q.Name, err)
 		}
 		for _, m := range messages {
 			if _, ok := wanted[m.ID]; ok || wanted == nil {
-				out = append(out, o.letter(q.name, m))
+				out = append(out, o.letter(q, m))
 			}
 		}
 	}
@@ -143,17 +143,18 @@ func (o operator) letters(ctx context.Context, ids []string) ([]*operationsv1.De
 }
 
 // letter is what may be shown of a message: ids, class and reason.
-func (o operator) letter(name string, m queue.Message) *operationsv1.DeadLetter {
+func (o operator) letter(q Queue, m queue.Message) *operationsv1.DeadLetter {
 	l := &operationsv1.DeadLetter{
-		Region: string(o.region.id), Queue: name, Id: m.ID, Receives: uint32(maxReceives + m.Receives), //nolint:gosec // a few
+		Region: string(o.region.id), Queue: q.Name, Id: m.ID, Receives: uint32(MaxReceives + m.Receives), //nolint:gosec // a few
 		SendTime: timestamppb.New(m.Sent), Bytes: uint64(len(m.Body)), Reason: o.region.sync.applier.Reason(m.ID),
 	}
 	var envelope replicationv1.Envelope
-	if proto.Unmarshal(m.Body, &envelope) != nil {
+	content := q.content(m.Body)
+	if proto.Unmarshal(content, &envelope) != nil {
 		l.DataClass = residency.Label(0)
 		return l
 	}
-	tag := o.region.sync.tagOf(m.Body)
+	tag := o.region.sync.tags.tagOf(content)
 	l.DataClass = classLabel(tag.Class)
 	e := envelope.GetEvent()
 	if e == nil {
@@ -215,10 +216,10 @@ func setOf(ids []string) map[string]struct{} {
 func (o operator) redrive(ctx context.Context, ids []string) (uint64, error) {
 	var all uint64
 	for _, q := range o.region.sync.queues {
-		moved, err := queue.Redrive(ctx, q.dead, q.queue, setOf(ids), o.region.sync.freshID)
+		moved, err := queue.Redrive(ctx, q.Dead, q.Queue, setOf(ids), o.region.sync.freshID)
 		all += uint64(moved) //nolint:gosec // never negative
 		if err != nil {
-			return all, fmt.Errorf("putting dead letters of %s back: %w", q.name, err)
+			return all, fmt.Errorf("putting dead letters of %s back: %w", q.Name, err)
 		}
 	}
 	return all, nil
@@ -230,10 +231,10 @@ func (o operator) drop(ctx context.Context, ids []string) (uint64, error) {
 		return 0, faultViolation("ids", "repeated.min_items", "names no message")
 	}
 	for _, q := range o.region.sync.queues {
-		dropped, err := queue.Drop(ctx, q.dead, setOf(ids))
+		dropped, err := queue.Drop(ctx, q.Dead, setOf(ids))
 		all += uint64(dropped) //nolint:gosec // never negative
 		if err != nil {
-			return all, fmt.Errorf("dropping dead letters of %s: %w", q.name, err)
+			return all, fmt.Errorf("dropping dead letters of %s: %w", q.Name, err)
 		}
 	}
 	return all, nil
@@ -293,7 +294,7 @@ func (o operator) settled(ctx context.Context, id ident.TenantID, holdings []aud
 	if !replication.GrantOf(r.sync.topology, t, r.index).Has(replicationv1.Feed_FEED_PROJECTIONS) {
 		left := uint64(0)
 		for _, h := range holdings {
-			if h.Place == replicaTable {
+			if h.Place == ReplicaTable {
 				left += h.Items
 			}
 		}

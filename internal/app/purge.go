@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/domicile-api/domicile/internal/audit"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/queue"
@@ -16,22 +17,30 @@ func (s *synchronisation) purge(ctx context.Context, tenant ident.TenantID) erro
 		return err
 	}
 	for _, q := range s.queues {
-		_, err := queue.DropWhere(ctx, q.dead, func(m queue.Message) bool { return s.tagOf(m.Body).Tenant == tenant })
+		_, err := queue.DropWhere(ctx, q.Dead, func(m queue.Message) bool { return s.tags.tagOf(q.content(m.Body)).Tenant == tenant })
 		if err != nil {
 			return fmt.Errorf("dropping a purged tenant's dead letters: %w", err)
 		}
 	}
 	left := 0
-	err := s.region.db.Walker(queuesTable).Walk(ctx, func(it store.Item) error {
-		if it.Tag.Tenant == tenant {
-			left++
+	for _, p := range s.region.res.Places {
+		if p.Kind != audit.Queues {
+			continue
 		}
-		return nil
-	})
-	if err == nil && left > 0 {
-		err = fmt.Errorf("%d messages of tenant %s are in queues and have yet to be dropped", left, tenant)
+		err := p.Table.Walk(ctx, func(it store.Item) error {
+			if it.Tag.Tenant == tenant {
+				left++
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("looking for a purged tenant's messages: %w", err)
+		}
 	}
-	return err
+	if left > 0 {
+		return fmt.Errorf("%d messages of tenant %s are in queues and have yet to be dropped", left, tenant)
+	}
+	return nil
 }
 
 // deleteRows deletes all rows of a tenant in a table, the watermarks first: what is no longer whole answers no read.

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,52 +21,31 @@ import (
 	"github.com/domicile-api/domicile/internal/routeheader"
 	"github.com/domicile-api/domicile/internal/rpc"
 	"github.com/domicile-api/domicile/internal/seal"
-	"github.com/domicile-api/domicile/internal/seal/local"
 	"github.com/domicile-api/domicile/internal/store"
-	"github.com/domicile-api/domicile/internal/store/globaltable"
-	"github.com/domicile-api/domicile/internal/store/pebblestore"
 	"github.com/domicile-api/domicile/internal/store/tracestore"
 	"github.com/domicile-api/domicile/internal/topology"
-)
-
-// The tables of a region, all in one engine, and the files beside it.
-const (
-	directoryTable = "directory"
-	regionalTable  = "regional"
-	keysTable      = "keys"
-	replicaTable   = "replica"
-	queuesTable    = "queues"
-
-	storeFolder   = "store"
-	routeKeyFile  = "route.key"
-	directoryFile = "directory.snapshot"
 )
 
 // region is everything that this process runs of one region, from its start to its end.
 type region struct {
 	id       ident.RegionID
 	index    topology.Index
-	dir      string
 	logger   *slog.Logger
+	res      *Resources
 	routeKey routeKey
+	// edgeOnly says that there are no services and no stores: what follows is absent then, except directory.
+	edgeOnly bool
 
-	// What follows is absent in a process that runs edges alone, except directory.
-	db       *pebblestore.DB
 	regional store.Store
 	replica  store.Store
-	// queueTable has the queues. It is one object, by which queues know that they lie together.
-	queueTable store.Store
-	table      *globaltable.Table
-	links      []*globaltable.Link
-	wrapper    *local.Wrapper
-	keys       *seal.Keyring
-	tokens     *tokens
-	entities   *entity.Engine
-	settings   *configuration
-	writer     *directory.Writer
-	eraser     *eraser
-	sync       *synchronisation
-	peers      *peers
+	keys     *seal.Keyring
+	tokens   *tokens
+	entities *entity.Engine
+	settings *configuration
+	writer   *directory.Writer
+	eraser   *eraser
+	sync     *synchronisation
+	peers    *peers
 
 	directory *directory.Replica
 	// edge answers what comes in at the region's port.
@@ -86,7 +62,7 @@ type region struct {
 // openRegion starts a region on what is in its folder. What was opened before a failure is closed again.
 func (p *Platform) openRegion(ctx, loops context.Context, n *node) (*region, error) {
 	r := &region{
-		id: n.id, index: n.index, dir: filepath.Join(p.cfg.DataDir, string(n.id)),
+		id: n.id, index: n.index, edgeOnly: p.cfg.EdgeOnly,
 		logger: p.cfg.Logger.With(slog.String("region", string(n.id))), fail: p.fail,
 	}
 	r.ctx, r.cancel = context.WithCancel(loops)
@@ -98,7 +74,8 @@ func (p *Platform) openRegion(ctx, loops context.Context, n *node) (*region, err
 
 // assemble puts the region's components together, each on those before it.
 func (p *Platform) assemble(ctx context.Context, r *region) error {
-	if err := r.openStore(p); err != nil {
+	r.peers = &peers{region: r, network: p.network}
+	if err := r.openResources(ctx, p); err != nil {
 		return err
 	}
 	if err := r.openPeers(p); err != nil {
@@ -110,7 +87,7 @@ func (p *Platform) assemble(ctx context.Context, r *region) error {
 	if err := r.openData(p); err != nil { //nolint:contextcheck // wrapping does no I/O that a context could end
 		return err
 	}
-	if err := r.openSync(ctx, p); err != nil {
+	if err := r.openSync(p); err != nil {
 		return err
 	}
 	local, err := p.servicesOf(r)
@@ -125,44 +102,29 @@ func (p *Platform) assemble(ctx context.Context, r *region) error {
 	return err
 }
 
-// openStore opens the region's folder: its route key, and with stores also the store.
-func (r *region) openStore(p *Platform) error {
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return fmt.Errorf("making the data folder of %s: %w", r.id, err)
+// openResources opens what the region stands on.
+func (r *region) openResources(ctx context.Context, p *Platform) error {
+	cfg := p.cfg
+	res, err := cfg.Backend.Open(ctx, Opening{
+		Region: r.id, Index: r.index, Topology: cfg.Topology, EdgeOnly: r.edgeOnly, Peers: r.peers, Published: publishedKeys{r},
+		Tag: tagger{cfg.Topology.Jurisdiction(r.index)}.tagIn, Sender: senderOf, Clock: cfg.Clock, Random: cfg.Random, Logger: r.logger,
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // the backend names what it opens
 	}
-	if !p.cfg.EdgeOnly {
-		db, err := pebblestore.Open(pebblestore.Config{Dir: filepath.Join(r.dir, storeFolder), Clock: p.cfg.Clock, Logger: r.logger})
-		if err != nil {
-			return inUse(p.cfg.DataDir, err)
-		}
-		r.db = db
-		r.regional, r.replica = p.traced(db, regionalTable), p.traced(db, replicaTable)
-		r.queueTable = db.Table(queuesTable)
+	r.res, r.routeKey = res, newRouteKey(res.RouteSeed)
+	if !r.edgeOnly {
+		r.regional, r.replica = p.traced(res.Regional, RegionalTable), p.traced(res.Replica, ReplicaTable)
 	}
-	var err error
-	r.routeKey, err = loadRouteKey(filepath.Join(r.dir, routeKeyFile), p.cfg.Random)
-	return err
+	return nil
 }
 
 // traced is a table whose calls are spans, when spans go anywhere.
-func (p *Platform) traced(db *pebblestore.DB, name string) store.Store {
-	table := db.Table(name)
+func (p *Platform) traced(table store.Store, name string) store.Store {
 	if p.tracing.Provider != nil {
 		return tracestore.New(table, p.tracing.Provider, name)
 	}
 	return table
-}
-
-// inUse says who holds a data folder that is in use.
-func inUse(dir string, err error) error {
-	var locked *pebblestore.LockedError
-	if !errors.As(err, &locked) {
-		return err
-	}
-	if locked.PID == 0 {
-		return fmt.Errorf("the data folder %s is in use by another process; stop it, or give another --data: %w", dir, err)
-	}
-	return fmt.Errorf("the data folder %s is in use by pid %d; stop it, or give another --data", dir, locked.PID)
 }
 
 // openDirectory puts together what the region knows of the directory.
@@ -170,67 +132,44 @@ func (r *region) openDirectory(ctx context.Context, p *Platform) error {
 	cfg := p.cfg
 	control := cfg.Topology.ID(cfg.Topology.Control())
 	var also directory.Sink
-	var table directory.Table
-	if r.db != nil {
-		if err := r.openTable(ctx, p); err != nil {
-			return err
-		}
-		table = r.table
+	if !r.edgeOnly {
 		r.eraser = newEraser(r.id, cfg.Clock, r.logger)
 		r.sync, r.tokens = newSynchronisation(p, r), newTokens(r)
 		also = directory.Sinks{r.eraser, r.sync, r.tokens}
 	}
-	replica, err := directory.OpenReplica(directory.ReplicaConfig{
-		Table: table, Topology: cfg.Topology, Path: filepath.Join(r.dir, directoryFile), HostSuffixes: []string{"localhost"},
-		Clock: cfg.Clock, Logger: r.logger, Also: also,
+	replica, err := directory.OpenReplica(ctx, directory.ReplicaConfig{
+		Table: r.res.Directory, Topology: cfg.Topology, Copy: r.res.DirectoryCopy, CopyReadOnly: r.res.DirectoryCopyReadOnly, Interval: r.res.DirectoryInterval,
+		HostSuffixes: []string{"localhost"},
+		Clock:        cfg.Clock, Logger: r.logger, Also: also,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the directory of %s: %w", r.id, err)
 	}
 	r.directory = replica
-	if r.db == nil {
+	if r.edgeOnly {
 		return nil
 	}
 	r.writer = directory.NewWriter(directory.WriterConfig{
-		Table: table, Region: r.id, Control: control, Clock: cfg.Clock, Random: cfg.Random, Logger: r.logger,
+		Table: r.res.Directory, Region: r.id, Control: control, Clock: cfg.Clock, Random: cfg.Random, Logger: r.logger,
 		Applied: func(record *directoryv1.Record) { replica.Index.Apply([]*directoryv1.Record{record}) },
 	})
 	return nil
 }
 
-// openTable opens the region's replica of the directory's global table, and its links to all other regions.
-func (r *region) openTable(ctx context.Context, p *Platform) error {
-	others := slices.DeleteFunc(p.cfg.Topology.IDs(), func(id ident.RegionID) bool { return id == r.id })
-	table, err := globaltable.Open(ctx, globaltable.Config{
-		Region: r.id, Peers: others, Local: r.db.Table(directoryTable), Clock: p.cfg.Clock, Logger: r.logger,
-	})
-	if err != nil {
-		return fmt.Errorf("opening the directory's replica in %s: %w", r.id, err)
-	}
-	r.table = table
-	for _, other := range others {
-		r.links = append(r.links, table.Connect(other, r.peers.receiver(other)))
-	}
-	return nil
-}
-
 // openData puts together what keeps the tenants' data.
 func (r *region) openData(p *Platform) error {
-	if r.db == nil {
+	if r.edgeOnly {
 		return nil
 	}
 	cfg := p.cfg
-	var err error
-	if r.wrapper, err = local.Open(r.dir, r.id); err != nil {
-		return fmt.Errorf("opening the key of %s: %w", r.id, err)
-	}
 	jurisdiction := cfg.Topology.Jurisdiction(r.index)
 	r.keys = seal.NewKeyring(seal.KeyringConfig{
-		Region: r.id, Jurisdiction: jurisdiction, Keys: r.db.Table(keysTable), Wrapper: r.wrapper, Courier: r.peers.courier(r), Clock: cfg.Clock,
+		Region: r.id, Jurisdiction: jurisdiction, Keys: r.res.Keys, Wrapper: r.res.TenantKeys, Courier: r.peers.courier(r), Clock: cfg.Clock,
 	})
 	if err := errors.Join(r.openTokens(cfg), r.openSettings(cfg)); err != nil {
 		return err
 	}
+	var err error
 	r.entities, err = entity.NewEngine(entity.Config{
 		Store: r.regional, Replica: &entity.Replica{Table: r.replica, Lanes: r.sync}, Sealer: r.keys, Pages: r.tokens.keys,
 		EnsureKey: r.ensureKey(cfg.Topology), Region: r.id, Jurisdiction: jurisdiction, Clock: cfg.Clock, Rand: cfg.Random,
@@ -239,7 +178,7 @@ func (r *region) openData(p *Platform) error {
 		return fmt.Errorf("opening the repositories of %s: %w", r.id, err)
 	}
 	r.eraser.reader, r.eraser.writer = r.directory.Reader, r.writer
-	r.eraser.keys, r.eraser.rows, r.eraser.files = r.keys, r, r.db
+	r.eraser.keys, r.eraser.rows, r.eraser.scrub = r.keys, r, r.res.Scrub
 	return nil
 }
 
@@ -303,13 +242,12 @@ func (r *region) publishKeys(ctx context.Context) error {
 			return nil, err
 		}
 		keys := &directoryv1.RegionKeys{
-			Region: string(r.id), WrappingKey: r.wrapper.Public(),
+			Region: string(r.id), WrappingKey: r.res.OwnKey.Public(),
 			RouteKeys: []*directoryv1.RouteKey{{Id: r.routeKey.id, PublicKey: r.routeKey.public()}},
 		}
-		for _, old := range published.GetRouteKeys() {
-			if old.GetId() != r.routeKey.id && len(keys.GetRouteKeys()) < 2 {
-				keys.RouteKeys = append(keys.RouteKeys, proto.CloneOf(old)) // What it signed may be under way.
-			}
+		keys.RouteKeys = withFormer(keys.GetRouteKeys(), published.GetRouteKeys())
+		if r.res.PeerKeys == nil {
+			keys.PeerKeys = withFormer([]*directoryv1.RouteKey{{Id: r.peers.key.ID(), PublicKey: r.peers.key.Public()}}, published.GetPeerKeys())
 		}
 		if proto.Equal(published, keys) {
 			return nil, nil //nolint:nilnil // Nothing is to be written.
@@ -320,6 +258,16 @@ func (r *region) publishKeys(ctx context.Context) error {
 		return fmt.Errorf("publishing the keys of %s: %w", r.id, err)
 	}
 	return nil
+}
+
+// withFormer adds the key that was the newest before to the present one: what it signed may be under way.
+func withFormer(present, published []*directoryv1.RouteKey) []*directoryv1.RouteKey {
+	for _, old := range published {
+		if old.GetId() != present[0].GetId() {
+			return append(present, proto.CloneOf(old))
+		}
+	}
+	return present
 }
 
 // publishClasses writes the release's class table to the directory, unless it is there.
@@ -351,11 +299,11 @@ func (r *region) signer(cfg Config) *routeheader.Signer {
 func (r *region) run() {
 	r.loops.Go(func() { r.report("serving", r.port.serve()) })
 	r.loop("directory", r.directory.Run)
-	if r.db == nil {
-		return
+	for _, l := range r.res.Loops {
+		r.loop(l.Name, l.Run)
 	}
-	for _, link := range r.links {
-		r.loop("replication of the directory", link.Run)
+	if r.edgeOnly {
+		return
 	}
 	r.loop("introduction", r.introduce)
 	r.loop("eraser", r.eraser.run)
@@ -407,14 +355,11 @@ func (r *region) end(patience time.Duration) error {
 	if r.edge != nil {
 		errs = append(errs, r.edge.Close())
 	}
-	if r.sync != nil {
-		errs = append(errs, r.sync.close())
-	}
 	if r.peers != nil {
 		errs = append(errs, r.peers.close())
 	}
-	if r.db != nil {
-		errs = append(errs, r.db.Close())
+	if r.res != nil {
+		errs = append(errs, r.res.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("closing region %s: %w", r.id, err)

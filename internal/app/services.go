@@ -26,7 +26,7 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 		return nil, err
 	}
 	// Calls of the platform's own services commit to the directory, so their repetitions are looked up in this region's log.
-	log := directory.NewReader(directory.ReaderConfig{Table: r.table, Control: r.id})
+	log := directory.NewReader(directory.ReaderConfig{Table: r.res.Directory, Control: r.id})
 	platform := domicile.Runtime{Entities: r.entities}
 	if platform.HandlerOptions, err = r.handlerOptions(p, r.tokens.service, tenancy.Replayer{Log: log}); err != nil {
 		return nil, err

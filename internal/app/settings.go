@@ -19,12 +19,10 @@ import (
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
+	"github.com/domicile-api/domicile/internal/replication"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/settings"
 )
-
-// settingsTable is the table of what every region writes.
-const settingsTable = "settings"
 
 // clockKept is how long what was seen of another region's clock counts. Heartbeats show it every second.
 const clockKept = 30 * time.Second
@@ -44,13 +42,13 @@ type configuration struct {
 
 // openSettings puts together what needs no other region yet.
 func (r *region) openSettings(cfg Config) error {
-	if r.db == nil {
+	if r.edgeOnly {
 		return nil
 	}
 	c := &configuration{region: r, clocks: crdt.NewPeers(clockKept)}
 	var err error
 	c.kept, err = settings.New(settings.Config{
-		Store: r.db.Table(settingsTable), Region: r.id, Jurisdiction: cfg.Topology.Jurisdiction(r.index),
+		Store: r.res.Settings, Region: r.id, Jurisdiction: cfg.Topology.Jurisdiction(r.index),
 		Others: func(ident.TenantID) []ident.RegionID { return c.others(cfg) },
 		Clock:  cfg.Clock, CheckClock: c.clocks.Check, Rand: cfg.Random,
 	})
@@ -69,7 +67,7 @@ func (r *region) openSettings(cfg Config) error {
 }
 
 // connect puts together what reaches other regions.
-func (c *configuration) connect(cfg Config, sender *peer.Sender) error {
+func (c *configuration) connect(cfg Config, sender replication.Sender) error {
 	r, others := c.region, c.others(cfg)
 	var err error
 	c.relay, err = settings.NewRelay(settings.RelayConfig{

@@ -3,14 +3,12 @@ package app
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
@@ -26,8 +24,6 @@ import (
 	"github.com/domicile-api/domicile/internal/replication"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/routing"
-	"github.com/domicile-api/domicile/internal/store"
-	"github.com/domicile-api/domicile/internal/store/globaltable"
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
@@ -38,9 +34,6 @@ const visibility = 5 * time.Second
 // settle is how long a comparison waits for what is under way.
 const settle = 15 * time.Second
 
-// maxReceives is how often a message is received before it is a dead letter.
-const maxReceives = 5
-
 // synchronisation is a region's part in telling and being told: it sends what its tenants wrote, applies what others sent, and repairs what
 // differs.
 type synchronisation struct {
@@ -50,7 +43,8 @@ type synchronisation struct {
 	applier  *replication.Applier
 	repairs  *repair.Reconciler
 	mender   *repair.Loop
-	queues   []namedQueue
+	queues   []Queue
+	tags     tagger
 	auditor  *audit.Auditor
 	keysAway *keyDelivery
 	settler  *settler
@@ -85,16 +79,17 @@ func entitiesOf(cfg Config) []protoreflect.MessageDescriptor {
 }
 
 // openSync puts it together, and says what the region does for others.
-func (r *region) openSync(ctx context.Context, p *Platform) error {
-	if r.db == nil {
+func (r *region) openSync(p *Platform) error {
+	if r.edgeOnly {
 		return nil
 	}
 	s, cfg := r.sync, p.cfg
-	if err := s.openQueues(ctx); err != nil {
-		return err
-	}
+	s.queues, s.tags = r.res.Queues, tagger{cfg.Topology.Jurisdiction(r.index)}
 	maker := &replication.Maker{Table: r.regional, Sealer: r.keys, Catalog: s.catalog}
-	sender := peer.NewSender(r.peers).Comparing(cfg.Clock, r.settings)
+	sender := r.res.Sender
+	if sender == nil {
+		sender = peer.NewSender(r.peers).Comparing(cfg.Clock, r.settings)
+	}
 	err := r.settings.connect(cfg, sender)
 	if err != nil {
 		return err
@@ -126,14 +121,18 @@ func (r *region) openSync(ctx context.Context, p *Platform) error {
 	s.auditor = s.newAuditor()
 	inboxes := make(map[string]peer.Inbox, len(s.queues))
 	for _, q := range s.queues {
-		inboxes[q.name] = peer.Inbox{
-			Queue: q.queue, AnyRegion: q.name == replication.QueueEvents,
+		inboxes[q.Name] = peer.Inbox{
+			Queue: q.Queue, AnyRegion: q.Name == replication.QueueEvents,
 			From: func(body []byte) ident.RegionID { return ident.RegionID(senderOf(body)) },
 		}
 	}
+	replicate := r.applyDirectory
+	if r.res.Replicate == nil {
+		replicate = nil
+	}
 	return r.peers.serve(cfg, peer.ServerConfig{
 		Region: r.id, Topology: cfg.Topology, Queues: inboxes, Keys: r.keys, Operator: operator{r}, Clock: cfg.Clock,
-		Source: sources{keyedSource{source, s.keysAway}, r.settings.source}, Replica: r.applyDirectory,
+		Source: sources{keyedSource{source, s.keysAway}, r.settings.source}, Replica: replicate,
 	})
 }
 
@@ -142,7 +141,7 @@ func (r *region) applyDirectory(ctx context.Context, item peer.Replicated) error
 	if directory.WriterOf(item.Item.Key.Partition) != item.Writer {
 		return fault.New(errorsv1.Reason_REASON_PERMISSION_DENIED, "the partition is another region's")
 	}
-	return r.table.Apply(ctx, globaltable.Replicated(item))
+	return r.res.Replicate(ctx, item)
 }
 
 // openRepairs makes what compares the region's copies with the homes.
@@ -177,50 +176,12 @@ func (s *synchronisation) inspect(ctx context.Context, id ident.TenantID, t rout
 	return nil
 }
 
-// tagIn says whose a message in a queue is and what it holds. One that does not decode is nobody's, and taken for the worst that the
-// queue is for.
-func (s *synchronisation) tagIn(name string, body []byte) store.Tag {
-	var envelope replicationv1.Envelope
-	if err := proto.Unmarshal(body, &envelope); err != nil && name == replication.QueueSealed {
-		return store.Tag{Class: store.ClassPII, Jurisdiction: s.topology.Jurisdiction(s.region.index)}
-	}
-	return s.tagOf(body)
-}
-
-// tagOf says whose a message is and what it holds, as far as it decodes.
-func (s *synchronisation) tagOf(body []byte) store.Tag {
-	here := s.topology.Jurisdiction(s.region.index)
-	var envelope replicationv1.Envelope
-	if err := proto.Unmarshal(body, &envelope); err != nil {
-		return store.Tag{Class: store.ClassGlobal}
-	}
-	e := envelope.GetEvent()
-	tag := store.Tag{
-		Class: store.ClassGlobal, Jurisdiction: here,
-		Tenant: ident.TenantID(e.GetStream().GetTenant() + envelope.GetViolation().GetStream().GetTenant()),
-	}
-	switch {
-	case e.GetStream().GetFeed() == replicationv1.Feed_FEED_STANDBY:
-		tag.Class = store.ClassPII
-	case len(e.GetState().GetSealed()) > 0:
-		tag.Class = store.ClassRegional
-	}
-	return tag
-}
-
 // newAuditor makes what looks at everything that the region holds.
 func (s *synchronisation) newAuditor() *audit.Auditor {
 	r := s.region
 	return audit.New(audit.Config{
 		Region: r.index, Topology: s.topology, Tenants: r.directory.Index,
-		Places: []audit.Place{
-			{Name: directoryTable, Kind: audit.Directory, Table: r.db.Walker(directoryTable)},
-			{Name: regionalTable, Kind: audit.Regional, Table: r.db.Walker(regionalTable)},
-			{Name: replicaTable, Kind: audit.Replicas, Table: r.db.Walker(replicaTable)},
-			{Name: keysTable, Kind: audit.Keys, Table: r.db.Walker(keysTable)},
-			{Name: queuesTable, Kind: audit.Queues, Table: r.db.Walker(queuesTable)},
-			{Name: settingsTable, Kind: audit.Settings, Table: r.db.Walker(settingsTable)},
-		},
+		Places: r.res.Places,
 		CheckReplica: func(replica *storagev1.Replica) error {
 			if replica.GetDeleted() || replica.GetWithheld() {
 				return nil
@@ -238,21 +199,11 @@ func (s *synchronisation) run(r *region) {
 		if i > 0 {
 			cfg.RetryParked = -1
 		}
-		r.loop("queue "+q.name, func(ctx context.Context) error { return s.applier.Run(ctx, q.queue, cfg) })
+		r.loop("queue "+q.Name, func(ctx context.Context) error { return s.applier.Run(ctx, q.incoming(), cfg) })
 	}
-	r.loop("opening of queues", s.reopenQueues)
 	r.loop("repairs", s.mender.Run)
 	r.loop("key delivery", s.keysAway.run)
 	r.loop("settler", s.settler.run)
-}
-
-// close gives the queues back.
-func (s *synchronisation) close() error {
-	errs := make([]error, 0, 2*len(s.queues))
-	for _, q := range s.queues {
-		errs = append(errs, q.queue.close(), q.dead.close())
-	}
-	return errors.Join(errs...)
 }
 
 // Apply hears of records that are new in the directory; it is a directory.Sink.

@@ -65,26 +65,27 @@ func failureLabel(err error) string {
 func (s *synchronisation) waitingBySource() map[ident.RegionID]uint64 {
 	counts := make(map[ident.RegionID]uint64)
 	for _, q := range s.queues {
-		if opened := q.queue.opened.Load(); opened != nil {
-			for sender, n := range opened.Waiting() {
-				counts[ident.RegionID(sender)] += uint64(n) //nolint:gosec // not negative
-			}
+		if q.Waiting == nil {
+			continue
+		}
+		for sender, n := range q.Waiting() {
+			counts[ident.RegionID(sender)] += uint64(n) //nolint:gosec // not negative
 		}
 	}
 	return counts
 }
 
-func queueState(ctx context.Context, now time.Time, q namedQueue) (*operationsv1.QueueState, error) {
-	depth, err := q.queue.Depth(ctx)
+func queueState(ctx context.Context, now time.Time, q Queue) (*operationsv1.QueueState, error) {
+	depth, err := q.Queue.Depth(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading how full %s is: %w", q.name, err)
+		return nil, fmt.Errorf("reading how full %s is: %w", q.Name, err)
 	}
-	dead, err := q.dead.Depth(ctx)
+	dead, err := q.Dead.Depth(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading how full the dead letters of %s are: %w", q.name, err)
+		return nil, fmt.Errorf("reading how full the dead letters of %s are: %w", q.Name, err)
 	}
 	return &operationsv1.QueueState{
-		Name: q.name, OldestSeconds: secondsSince(now, depth.Oldest),
+		Name: q.Name, OldestSeconds: secondsSince(now, depth.Oldest),
 		Waiting: uint64(depth.Waiting), InFlight: uint64(depth.InFlight), //nolint:gosec // not negative
 		DeadLetters: uint64(dead.Waiting + dead.InFlight), //nolint:gosec // not negative
 	}, nil

@@ -55,7 +55,7 @@ func newTokens(r *region) *tokens { return &tokens{region: r, bell: make(chan st
 // openTokens puts them together.
 func (r *region) openTokens(cfg Config) error {
 	unwrap := func(wrapped, info []byte) ([]byte, error) {
-		return r.wrapper.Unwrap(context.Background(), tokenContext(info), wrapped)
+		return r.res.OwnKey.Unwrap(context.Background(), tokenContext(info), wrapped)
 	}
 	t := r.tokens
 	t.ring = consistency.NewRing(consistency.RingConfig{

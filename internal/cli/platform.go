@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/app/aws"
+	"github.com/domicile-api/domicile/internal/app/embedded"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
 )
@@ -17,6 +19,8 @@ import (
 // platformFlags are the flags of every command that runs a platform.
 func platformFlags(cmd *cobra.Command) {
 	cmd.Flags().String("data", ".domicile", "data folder; region R's data is in DIR/R")
+	cmd.Flags().String("backend", "embedded", "embedded: in --data; aws: on the deployed infrastructure, see docs/guides/deploy-aws.md")
+	cmd.Flags().String("deployment", "", "with --backend aws: the name that the infrastructure was deployed under (default \"domicile\")")
 	cmd.Flags().String("topology", "", "topology file (default: the six regions of 'domicile topology show')")
 	cmd.Flags().Int("port-base", topology.GlobalPort, "port of the global name; regions follow from +1, operations is +10")
 	cmd.Flags().String("host", "127.0.0.1", "address to listen on")
@@ -44,10 +48,31 @@ func platformConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	if err != nil {
 		return app.Config{}, err
 	}
+	backend, err := newBackend(text("backend"), text("deployment"), text("data"))
+	if err != nil {
+		return app.Config{}, err
+	}
 	return app.Config{
-		DataDir: text("data"), Host: text("host"), Topology: topo, Services: cfg.Services,
+		Backend: backend, DataDir: text("data"), Host: text("host"), Topology: topo, Services: cfg.Services,
 		Logger: logger, Clock: time.Now, Random: rand.Reader, Env: cfg.Env,
 	}, nil
+}
+
+func newBackend(name, deployment, data string) (app.Backend, error) {
+	switch name {
+	case "embedded":
+		if deployment != "" {
+			return nil, usage("--deployment names infrastructure on AWS: give --backend aws, too")
+		}
+		return embedded.New(data), nil
+	case "aws":
+		backend, err := aws.New(deployment)
+		if err != nil {
+			return nil, usage("--deployment: %w", err)
+		}
+		return backend, nil
+	}
+	return nil, usage("--backend is embedded or aws")
 }
 
 // newLogger makes the process's log, on standard error. Whatever is logged passes through the handler that hides what is above GLOBAL.

@@ -8,12 +8,21 @@ import (
 	"github.com/domicile-api/domicile/internal/call"
 	"github.com/domicile-api/domicile/internal/credential"
 	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/ident"
 )
+
+// Verifiers find what proves a key. A Resolver does, and a ReadThrough.
+type Verifiers interface {
+	// KeyVerifier returns what proves a tenant's API key, and whether there is such a key.
+	KeyVerifier(ctx context.Context, tenant ident.TenantID, keyID string) (Verifier, bool, error)
+	// OperatorKeyVerifier returns what proves an operator's key, and whether there is such a key.
+	OperatorKeyVerifier(ctx context.Context, keyID string) (Verifier, bool, error)
+}
 
 // CredentialsConfig is what Credentials are made of.
 type CredentialsConfig struct {
 	// Resolver finds verifiers.
-	Resolver *Resolver
+	Resolver Verifiers
 	// Clock judges expiry; time.Now in production.
 	Clock func() time.Time
 }

@@ -7,8 +7,10 @@
 //   - Following. A Follower that is given all records of a log in any order, any number of times, ends in the one state that
 //     they fold to, and says how far it has come only once nothing before that is missing.
 //   - Looking up. An Index answers without a lock, an allocation or I/O, from a few dozen bytes a tenant.
-//   - Failing static. Without the table, known names go on as last seen, also after a restart, from a checksummed file; unknown
-//     ones get a typed error. A flood of unknown names costs one look-up each, a bounded memory and a bounded part of the
+//   - Looking up without a follower. A ReadThrough, for a process that is frozen between calls, answers from the table or from what it
+//     read a moment ago, so that nothing it says is older than that while the table can be read.
+//   - Failing static. Without the table, known names go on as last seen, also after a restart, from a checksummed copy in a file or a
+//     bucket; unknown ones get a typed error. A flood of unknown names costs one look-up each, a bounded memory and a bounded part of the
 //     table's capacity.
 //
 // DESIGN.md beside this file has the failure modes and what was rejected.

@@ -34,7 +34,7 @@ type FollowerConfig struct {
 	Sink Sink
 	// Start is how far the sink's state goes already, from a Snapshot; empty: not at all.
 	Start []*directoryv1.Position
-	// Interval is how long to rest when no doorbell rings; DefaultInterval when zero.
+	// Interval is how long to rest when no doorbell rings; DefaultInterval when zero. A poll is a query for each writer.
 	Interval time.Duration
 	// Logger gets failures to read, once when they begin, and records that cannot be used; nothing is logged without it.
 	Logger *slog.Logger
@@ -258,8 +258,11 @@ func (f *Follower) listen(ctx context.Context, bell chan<- struct{}) {
 		case <-ctx.Done():
 			return
 		}
+		open := false
 		err := f.cfg.Table.Changes(ctx, func(changes []store.Change) error {
-			if rings(changes) {
+			// The first batch says that the feed has begun: what came between the last poll and this moment was not told.
+			if !open || rings(changes) {
+				open = true
 				select {
 				case bell <- struct{}{}:
 				default: // It rings already.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -235,9 +236,8 @@ func TestFollowerRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
-	// What is written before the feed is listened to rings no bell, so write until one has rung.
 	w := newWriter(table, control)
-	for i := 0; f.Position(control) < 3; i++ {
+	for i := range 3 {
 		if _, err := w.Write(t.Context(), always(tenantRecord(0, tenant(fmt.Sprintf("t%d", i))))); err != nil {
 			t.Fatal(err)
 		}
@@ -258,4 +258,41 @@ func TestFollowerRun(t *testing.T) {
 	if err := f.WaitFor(gone, control, 99); !errors.Is(err, context.Canceled) {
 		t.Fatalf("waiting with an ended context: %v", err)
 	}
+}
+
+// lateFeed opens its feed only when it is told to.
+type lateFeed struct {
+	directory.Table
+
+	open chan struct{}
+}
+
+func (l lateFeed) Changes(ctx context.Context, fn func([]store.Change) error) error {
+	<-l.open
+	return l.Table.Changes(ctx, fn)
+}
+
+// TestFollowerLateFeed writes after the first poll and before the feed is open, of which no bell tells. The beginning of the feed is one.
+func TestFollowerLateFeed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		table := lateFeed{Table: openTable(t), open: make(chan struct{})}
+		f := directory.NewFollower(directory.FollowerConfig{
+			Table: table, Writers: regions(), Control: control, Sink: newIndex(), Interval: time.Hour,
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		synctest.Wait()
+		mustWrite(t, table, control, tenantRecord(0, tenant("acme-eu")))
+		begin := time.Now()
+		close(table.open)
+		if err := f.WaitFor(ctx, control, 1); err != nil || time.Since(begin) > time.Second {
+			t.Errorf("after %v: %v; want at once", time.Since(begin), err)
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+	})
 }

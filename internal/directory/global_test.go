@@ -66,7 +66,7 @@ func newWorld(t *testing.T, bells bool) *world {
 		if !bells {
 			table = deaf{table}
 		}
-		replica, err := directory.OpenReplica(directory.ReplicaConfig{
+		replica, err := directory.OpenReplica(ctx, directory.ReplicaConfig{
 			Table: table, Topology: topo(), Clock: time.Now, HostSuffixes: []string{"localhost"},
 			Path: filepath.Join(t.TempDir(), "directory"),
 		})

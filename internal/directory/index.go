@@ -116,15 +116,11 @@ func (x *Index) KeyVerifier(tenant ident.TenantID, keyID string) (Verifier, bool
 	if !ok {
 		return Verifier{}, false
 	}
-	e := decodeKey(value)
-	v := Verifier{Expires: fromMicros(e.expires), Revoked: e.revoked > 0}
-	if copy(v.Hash[:], e.verifier) < len(v.Hash) {
-		return Verifier{}, false
-	}
-	if !v.Revoked {
+	v, ok := decodeKey(value).proves()
+	if ok && !v.Revoked {
 		_, v.Revoked = x.revocations.getBytes(key)
 	}
-	return v, true
+	return v, ok
 }
 
 // OperatorKeyVerifier returns what proves an operator's key.
@@ -140,12 +136,19 @@ func appendKeyName(b []byte, tenant ident.TenantID, keyID string) []byte {
 type regionKeys struct {
 	wseq     ident.Seq
 	keys     map[string]ed25519.PublicKey
+	peers    map[string]ed25519.PublicKey
 	wrapping []byte
 }
 
 // RouteKey returns the public key of that id that a region signs route headers with.
 func (x *Index) RouteKey(region ident.RegionID, keyID string) (ed25519.PublicKey, bool) {
 	key, ok := (*x.routeKeys.Load())[region].keys[keyID]
+	return key, ok
+}
+
+// PeerKey returns the public key of that id that a region signs its calls and messages to other regions with.
+func (x *Index) PeerKey(region ident.RegionID, keyID string) (ed25519.PublicKey, bool) {
+	key, ok := (*x.routeKeys.Load())[region].peers[keyID]
 	return key, ok
 }
 

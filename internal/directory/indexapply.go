@@ -93,15 +93,23 @@ func (x *Index) changeRouteKeys(r *directoryv1.Record) {
 	if old[region].wseq > n {
 		return
 	}
-	keys := make(map[string]ed25519.PublicKey)
-	for _, k := range r.GetRegionKeys().GetRouteKeys() {
+	fresh := maps.Clone(old)
+	fresh[region] = regionKeys{
+		wseq: n, keys: publicKeys(r.GetRegionKeys().GetRouteKeys()), peers: publicKeys(r.GetRegionKeys().GetPeerKeys()),
+		wrapping: slices.Clone(r.GetRegionKeys().GetWrappingKey()),
+	}
+	x.routeKeys.Store(&fresh)
+}
+
+// publicKeys are those of a list that are keys, by their ids.
+func publicKeys(list []*directoryv1.RouteKey) map[string]ed25519.PublicKey {
+	keys := make(map[string]ed25519.PublicKey, len(list))
+	for _, k := range list {
 		if len(k.GetPublicKey()) == ed25519.PublicKeySize {
 			keys[k.GetId()] = k.GetPublicKey()
 		}
 	}
-	fresh := maps.Clone(old)
-	fresh[region] = regionKeys{wseq: n, keys: keys, wrapping: slices.Clone(r.GetRegionKeys().GetWrappingKey())}
-	x.routeKeys.Store(&fresh)
+	return keys
 }
 
 func (x *Index) changeTokenKey(r *directoryv1.Record) {

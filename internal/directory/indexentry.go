@@ -176,6 +176,15 @@ func decodeKey(value string) keyEntry {
 	return keyEntry{wseq: ident.Seq(n), expires: expires, revoked: revoked, verifier: value[at:]}
 }
 
+// proves returns what proves the key, as far as its own record says; false if the record has no verifier.
+func (e keyEntry) proves() (Verifier, bool) {
+	v := Verifier{Expires: fromMicros(e.expires), Revoked: e.revoked > 0}
+	if copy(v.Hash[:], e.verifier) < len(v.Hash) {
+		return Verifier{}, false
+	}
+	return v, true
+}
+
 // entryOfKey reads an API key's or operator's key's record.
 func entryOfKey(r *directoryv1.Record) keyEntry {
 	e := keyEntry{wseq: ident.Seq(r.GetWseq())}

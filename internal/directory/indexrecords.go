@@ -101,6 +101,9 @@ func regionKeysRecord(region ident.RegionID, published regionKeys) *directoryv1.
 	for id, key := range published.keys {
 		keys.RouteKeys = append(keys.RouteKeys, &directoryv1.RouteKey{Id: id, PublicKey: key})
 	}
+	for id, key := range published.peers {
+		keys.PeerKeys = append(keys.PeerKeys, &directoryv1.RouteKey{Id: id, PublicKey: key})
+	}
 	return &directoryv1.Record{
 		Writer: string(region), Wseq: uint64(published.wseq), Subject: &directoryv1.Record_RegionKeys{RegionKeys: keys},
 	}

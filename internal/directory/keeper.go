@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -16,8 +17,8 @@ const (
 
 // KeeperConfig is what a Keeper is made of.
 type KeeperConfig struct {
-	// Path is the snapshot file.
-	Path string
+	// Copy is where it is kept.
+	Copy Copy
 	// Index has what is saved, Follower how far it goes.
 	Index    *Index
 	Follower *Follower
@@ -28,7 +29,7 @@ type KeeperConfig struct {
 	Logger *slog.Logger
 }
 
-// Keeper keeps the last good copy of an index on disk. One Keeper owns a path.
+// Keeper keeps the last good copy of an index.
 type Keeper struct{ cfg KeeperConfig }
 
 // NewKeeper returns a keeper.
@@ -42,11 +43,19 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 	return &Keeper{cfg: cfg}
 }
 
-// Save writes the copy now.
-func (k *Keeper) Save() error {
+// Save saves the copy now, unless the one that is kept goes at least as far.
+func (k *Keeper) Save(ctx context.Context) error {
+	err := saveCopy(ctx, k.cfg.Copy, k.cfg.Index, k.cfg.Follower)
+	if errors.Is(err, ErrNotNewer) {
+		return nil
+	}
+	return err
+}
+
+func saveCopy(ctx context.Context, kept Copy, x *Index, f *Follower) error {
 	// The positions come first: what is applied after them may be in the copy, what came before is.
-	positions := k.cfg.Follower.Positions()
-	return SaveSnapshot(k.cfg.Path, positions, k.cfg.Index.Records())
+	positions := f.Positions()
+	return kept.Save(ctx, positions, x.Records())
 }
 
 // Run saves after changes until ctx ends, whose error it returns, after a last save if one is due. A failed save is tried again
@@ -69,7 +78,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		k.settle(ctx)
 		moved = k.cfg.Follower.Moved()
-		err := k.Save()
+		err := k.Save(context.WithoutCancel(ctx)) // The last save comes after the end.
 		if err != nil {
 			k.cfg.Logger.ErrorContext(ctx, "the directory's last good copy could not be saved", slog.Any("error", err))
 		}

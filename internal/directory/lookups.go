@@ -12,9 +12,9 @@ import (
 	"github.com/domicile-api/domicile/internal/fault"
 )
 
-// lookups shields the table from names that the index does not have: one look-up at a time for a name, a bounded number at
-// once for all, a bounded number that wait, and none for a name that was found unknown a moment ago.
-type lookups struct {
+// lookups shields the table from names that are not known here: one look-up at a time for a name, a bounded number at once for
+// all, a bounded number that wait, and none for a name that was found unknown a moment ago. V is what a look-up finds.
+type lookups[V any] struct {
 	seed    maphash.Seed
 	clock   func() time.Time
 	timeout time.Duration
@@ -24,37 +24,40 @@ type lookups struct {
 
 	mu      sync.Mutex
 	unknown *unknownNames
-	flights map[uint64]*flight
+	flights map[uint64]*flight[V]
 }
 
 // flight is a look-up that any number of callers wait for.
-type flight struct {
+type flight[V any] struct {
 	done  chan struct{}
+	value V
 	found bool
 	err   error
 }
 
-// find tells whether a name is in the table. kind keeps names of different kinds apart. fetch puts what it finds where the
-// caller looks for it afterwards; it goes on though its first caller leaves, for the sake of the others.
-func (l *lookups) find(ctx context.Context, kind byte, name string, fetch func(context.Context) (bool, error)) (bool, error) {
+// find looks a name up in the table. kind keeps names of different kinds apart. fetch goes on though its first caller leaves, for
+// the sake of the others.
+func (l *lookups[V]) find(
+	ctx context.Context, kind byte, name string, fetch func(context.Context) (V, bool, error),
+) (value V, found bool, err error) {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
 	_ = h.WriteByte(kind)      // It never fails.
 	_, _ = h.WriteString(name) // It never fails.
 	f, err := l.join(ctx, h.Sum64(), fetch)
 	if f == nil {
-		return false, err
+		return value, false, err
 	}
 	select {
 	case <-f.done:
-		return f.found, f.err
+		return f.value, f.found, f.err
 	case <-ctx.Done():
-		return false, fmt.Errorf("looking up in the directory: %w", ctx.Err())
+		return value, false, fmt.Errorf("looking up in the directory: %w", ctx.Err())
 	}
 }
 
 // join returns the flight of a name, a new one if there is none; nil without an error if the name is unknown.
-func (l *lookups) join(ctx context.Context, name uint64, fetch func(context.Context) (bool, error)) (*flight, error) {
+func (l *lookups[V]) join(ctx context.Context, name uint64, fetch func(context.Context) (V, bool, error)) (*flight[V], error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.unknown.has(name, l.clock()) {
@@ -68,16 +71,16 @@ func (l *lookups) join(ctx context.Context, name uint64, fetch func(context.Cont
 		refusal.RetryAfter = time.Second
 		return nil, refusal
 	}
-	f := &flight{done: make(chan struct{})}
+	f := &flight[V]{done: make(chan struct{})}
 	l.flights[name] = f
 	go l.fly(context.WithoutCancel(ctx), name, f, fetch)
 	return f, nil
 }
 
-func (l *lookups) fly(ctx context.Context, name uint64, f *flight, fetch func(context.Context) (bool, error)) {
+func (l *lookups[V]) fly(ctx context.Context, name uint64, f *flight[V], fetch func(context.Context) (V, bool, error)) {
 	l.running <- struct{}{}
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
-	found, err := fetch(ctx)
+	value, found, err := fetch(ctx)
 	cancel()
 	<-l.running
 	if err != nil {
@@ -85,12 +88,29 @@ func (l *lookups) fly(ctx context.Context, name uint64, f *flight, fetch func(co
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f.found, f.err = found, err
+	f.value, f.found, f.err = value, found, err
 	delete(l.flights, name)
 	if err == nil && !found {
 		l.unknown.add(name, l.clock())
 	}
 	close(f.done)
+}
+
+// lookupLimits bound lookups. Zero numbers stand for the defaults of a ResolverConfig.
+type lookupLimits struct {
+	timeout, unknownFor            time.Duration
+	lookups, waiting, unknownNames int
+}
+
+func newLookups[V any](clock func() time.Time, limits lookupLimits) *lookups[V] {
+	return &lookups[V]{
+		seed: maphash.MakeSeed(), clock: clock,
+		timeout: orDefault(limits.timeout, DefaultLookupTimeout),
+		waiting: orDefault(limits.waiting, DefaultMaxWaiting),
+		running: make(chan struct{}, orDefault(limits.lookups, DefaultMaxLookups)),
+		unknown: newUnknownNames(orDefault(limits.unknownFor, DefaultUnknownFor), orDefault(limits.unknownNames, DefaultMaxUnknown)),
+		flights: make(map[uint64]*flight[V]),
+	}
 }
 
 // errNoTable is the cause when there is no table to look into.

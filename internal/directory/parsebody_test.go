@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"bufio"
+	"bytes"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -27,7 +29,7 @@ func FuzzParseBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got := new(directoryv1.Snapshot)
 		var err error
-		got.Positions, err = parseBody(body, func(records []*directoryv1.Record) { got.Records = append(got.Records, records...) })
+		got.Positions, err = parseBody(bufio.NewReader(bytes.NewReader(body)), func(records []*directoryv1.Record) { got.Records = append(got.Records, records...) })
 		if err != nil {
 			return
 		}

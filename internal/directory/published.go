@@ -124,7 +124,8 @@ func (p *publisher) put(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = p.table.Commit(ctx, store.Commit{Ops: []store.Op{{Kind: store.Put, Item: store.Item{
+	// The key is free, since the set is new. To say so lets the table send the put again when an answer is lost.
+	err = p.table.Commit(ctx, store.Commit{Ops: []store.Op{{Kind: store.Put, If: store.Absent(), Item: store.Item{
 		Key:     store.Key{Partition: publishedPartition(p.writer), Sort: p.next.sort()},
 		Version: version(p.next.set.complete), Tag: tag(""), Value: data,
 	}}}})

@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -54,7 +55,7 @@ func TestOnlyGlobal(t *testing.T) {
 
 func open(t testing.TB, table directory.Table, path string) (*directory.Replica, error) {
 	t.Helper()
-	return directory.OpenReplica(directory.ReplicaConfig{
+	return directory.OpenReplica(t.Context(), directory.ReplicaConfig{
 		Table: table, Topology: topo(), Path: path, HostSuffixes: []string{"localhost"}, Clock: clock,
 	})
 }
@@ -147,7 +148,7 @@ func TestReplicaGoesOnFromItsCopy(t *testing.T) {
 	save(t, path, 1, tenantRecord(1, tenant("acme-eu")))
 	mustWrite(t, table, control, tenantRecord(0, tenant("bank-eu")))
 	var also collector
-	replica, err := directory.OpenReplica(directory.ReplicaConfig{
+	replica, err := directory.OpenReplica(t.Context(), directory.ReplicaConfig{
 		Table: table, Topology: topo(), Path: path, Clock: clock, Also: &also,
 	})
 	if err != nil {
@@ -158,6 +159,57 @@ func TestReplicaGoesOnFromItsCopy(t *testing.T) {
 	}
 	if len(also.records) != 1 || also.records[0].GetTenant().GetId() != "bank-eu" || replica.Index.Len() != 2 {
 		t.Fatalf("applied %v, %d tenants; want bank-eu alone, 2 tenants", also.records, replica.Index.Len())
+	}
+}
+
+// TestReplicaSavesWhenTold polls and saves by steps, as a process does that is woken now and then. One that may only read the copy
+// starts from it and keeps none.
+func TestReplicaSavesWhenTold(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "directory")
+	table := openTable(t)
+	mustWrite(t, table, control, tenantRecord(0, tenant("acme-eu")))
+	none, err := open(t, table, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := none.SaveCopy(t.Context()); err != nil {
+		t.Errorf("without a copy: %v", err)
+	}
+	replica, err := open(t, table, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(replica.Follower.Poll(t.Context()), replica.SaveCopy(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	before := read(t, path)
+	synctest.Test(t, func(t *testing.T) {
+		table := openTable(t)
+		reader, err := directory.OpenReplica(t.Context(), directory.ReplicaConfig{
+			Table: table, Topology: topo(), Copy: directory.FileCopy{Path: path}, CopyReadOnly: true, Clock: clock,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := reader.Index.Tenant("acme-eu"); !ok {
+			t.Error("the copy was not read")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- reader.Run(ctx) }()
+		mustWrite(t, table, frankfurt, revocationRecord("", 0, "acme-eu", "k1"))
+		if err := reader.Follower.WaitFor(ctx, frankfurt, 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // Of the bubble's clock.
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+	if !bytes.Equal(before, read(t, path)) {
+		t.Error("a process that may only read the copy has written it")
 	}
 }
 

@@ -3,7 +3,6 @@ package directory
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"strings"
 	"time"
 
@@ -54,7 +53,8 @@ type Resolver struct {
 	control ident.RegionID
 	// suffixes are HostSuffixes with a dot in front.
 	suffixes []string
-	lookups  lookups
+	// lookups find nothing but that a name is there: what is found goes into the index.
+	lookups *lookups[struct{}]
 }
 
 // The kinds of name that look-ups are for.
@@ -66,18 +66,10 @@ const (
 
 // NewResolver returns a resolver.
 func NewResolver(cfg ResolverConfig) *Resolver {
-	r := &Resolver{cfg: cfg, control: cfg.Topology.ID(cfg.Topology.Control())}
-	for _, suffix := range cfg.HostSuffixes {
-		r.suffixes = append(r.suffixes, "."+suffix)
-	}
-	r.lookups = lookups{
-		seed: maphash.MakeSeed(), clock: cfg.Clock,
-		timeout: orDefault(cfg.LookupTimeout, DefaultLookupTimeout),
-		waiting: orDefault(cfg.MaxWaiting, DefaultMaxWaiting),
-		running: make(chan struct{}, orDefault(cfg.MaxLookups, DefaultMaxLookups)),
-		unknown: newUnknownNames(orDefault(cfg.UnknownFor, DefaultUnknownFor), orDefault(cfg.MaxUnknown, DefaultMaxUnknown)),
-		flights: make(map[uint64]*flight),
-	}
+	r := &Resolver{cfg: cfg, control: cfg.Topology.ID(cfg.Topology.Control()), suffixes: dotted(cfg.HostSuffixes)}
+	r.lookups = newLookups[struct{}](cfg.Clock, lookupLimits{
+		timeout: cfg.LookupTimeout, unknownFor: cfg.UnknownFor, lookups: cfg.MaxLookups, waiting: cfg.MaxWaiting, unknownNames: cfg.MaxUnknown,
+	})
 	return r
 }
 
@@ -97,12 +89,21 @@ func (r *Resolver) ResolveTenant(ctx context.Context, id ident.TenantID) (routin
 	return r.findTenant(ctx, id)
 }
 
+// find tells whether a name is in the table. fetch puts what it finds into the index.
+func (r *Resolver) find(ctx context.Context, kind byte, name string, fetch func(context.Context) (bool, error)) (bool, error) {
+	_, found, err := r.lookups.find(ctx, kind, name, func(ctx context.Context) (struct{}, bool, error) {
+		found, err := fetch(ctx)
+		return struct{}{}, found, err
+	})
+	return found, err
+}
+
 // findTenant is the part of ResolveTenant that may allocate.
 func (r *Resolver) findTenant(ctx context.Context, id ident.TenantID) (routing.Tenant, bool, error) {
 	if !plausible(string(id), maxTenantID) {
 		return routing.Tenant{}, false, nil
 	}
-	found, err := r.lookups.find(ctx, nameTenant, string(id), func(ctx context.Context) (bool, error) {
+	found, err := r.find(ctx, nameTenant, string(id), func(ctx context.Context) (bool, error) {
 		return r.fetchTenant(ctx, id)
 	})
 	if err != nil || !found {
@@ -115,11 +116,9 @@ func (r *Resolver) findTenant(ctx context.Context, id ident.TenantID) (routing.T
 // ResolveHost returns the tenant that a host stands for, and whether there is one. The host is lower-case and without port.
 func (r *Resolver) ResolveHost(ctx context.Context, host string) (ident.TenantID, routing.Tenant, bool, error) {
 	// The suffixes come first: under them a host is its tenant's, whatever another tenant was given.
-	for _, suffix := range r.suffixes {
-		if id, ok := strings.CutSuffix(host, suffix); ok && !strings.Contains(id, ".") {
-			tenant, known, err := r.ResolveTenant(ctx, ident.TenantID(id))
-			return ident.TenantID(id), tenant, known, err
-		}
+	if id, ok := underSuffix(r.suffixes, host); ok {
+		tenant, known, err := r.ResolveTenant(ctx, id)
+		return id, tenant, known, err
 	}
 	if id, tenant, ok := r.cfg.Index.Host(host); ok {
 		return id, tenant, true, nil
@@ -132,7 +131,7 @@ func (r *Resolver) findHost(ctx context.Context, host string) (ident.TenantID, r
 	if !plausible(host, maxHost) {
 		return "", routing.Tenant{}, false, nil
 	}
-	found, err := r.lookups.find(ctx, nameHost, host, func(ctx context.Context) (bool, error) {
+	found, err := r.find(ctx, nameHost, host, func(ctx context.Context) (bool, error) {
 		return r.fetchHost(ctx, host)
 	})
 	if err != nil || !found {
@@ -171,7 +170,7 @@ func (r *Resolver) findKey(
 	ctx context.Context, tenant ident.TenantID, keyID, kind string, ids ...string,
 ) (Verifier, bool, error) {
 	name := string(appendKeyName(nil, tenant, keyID))
-	found, err := r.lookups.find(ctx, nameKey, name, func(ctx context.Context) (bool, error) {
+	found, err := r.find(ctx, nameKey, name, func(ctx context.Context) (bool, error) {
 		if err := r.fetchRevocation(ctx, tenant, keyID); err != nil {
 			return false, err
 		}
@@ -220,15 +219,45 @@ func (r *Resolver) fetch(ctx context.Context, writer ident.RegionID, kind string
 	if r.cfg.Table == nil {
 		return false, errNoTable
 	}
-	record, err := getState(ctx, r.cfg.Table, writer, kind, ids...)
+	record, err := getSaid(ctx, r.cfg.Table, r.control, writer, kind, ids...)
 	if err != nil || record == nil {
 		return false, err
 	}
-	if ident.RegionID(record.GetWriter()) != writer || !authorized(record, r.control) {
-		return false, fmt.Errorf("a directory item of %s speaks of what that region has no say in", writer)
-	}
 	r.cfg.Index.Apply([]*directoryv1.Record{record})
 	return true, nil
+}
+
+// getSaid is getState for what may not be believed: it refuses an item of which its writer has no say.
+func getSaid(
+	ctx context.Context, table Table, control, writer ident.RegionID, kind string, ids ...string,
+) (*directoryv1.Record, error) {
+	record, err := getState(ctx, table, writer, kind, ids...)
+	if err != nil || record == nil {
+		return nil, err
+	}
+	if ident.RegionID(record.GetWriter()) != writer || !authorized(record, control) {
+		return nil, fmt.Errorf("a directory item of %s speaks of what that region has no say in", writer)
+	}
+	return record, nil
+}
+
+// dotted returns suffixes with a dot in front.
+func dotted(suffixes []string) []string {
+	all := make([]string, 0, len(suffixes))
+	for _, suffix := range suffixes {
+		all = append(all, "."+suffix)
+	}
+	return all
+}
+
+// underSuffix returns the tenant whose id is a host under one of the suffixes.
+func underSuffix(suffixes []string, host string) (ident.TenantID, bool) {
+	for _, suffix := range suffixes {
+		if id, ok := strings.CutSuffix(host, suffix); ok && !strings.Contains(id, ".") {
+			return ident.TenantID(id), true
+		}
+	}
+	return "", false
 }
 
 // maxTenantID is how long a tenant's id may be.

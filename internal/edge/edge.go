@@ -61,6 +61,13 @@ type Config struct {
 	Signer Signer
 	// Local answers what the edge's own region answers; it is the guarded handler of its services. Required.
 	Local http.Handler
+	// Apart says that the region's services run in other processes, at the topology's services endpoint: what the region answers, and what
+	// it might answer from its replica, goes there like a call to another region. Local then gets health and reflection, and what other
+	// edges forwarded, which should not have come here.
+	Apart bool
+	// HandedOver tells whether a route header is the word of an edge of this region that runs apart: the call is then decided about here,
+	// as if it had come in here. Nil: nobody hands over.
+	HandedOver func(routeHeader string) bool
 	// Nearest says whether the region's replica may answer; nil: the region has none, and all calls go home.
 	Nearest Nearest
 	// Any says whether the region's services may answer a call of route ANY that is not at home in it; nil: such calls go home.
@@ -121,8 +128,11 @@ func New(cfg Config) (*Edge, error) {
 	if e.upstream, err = newUpstream(cfg); err != nil {
 		return nil, err
 	}
-	for _, target := range e.upstream.targets {
-		e.ownHosts[bareHost(target.Host)] = struct{}{}
+	for _, i := range cfg.Topology.Regions() {
+		if u, err := url.Parse(cfg.Topology.Endpoint(i)); err == nil {
+			e.ownHosts[bareHost(u.Host)] = struct{}{}
+		}
+		e.ownHosts[bareHost(e.upstream.targets[i].Host)] = struct{}{}
 	}
 	if cfg.Tracer != nil {
 		e.tracer = cfg.Tracer.Tracer("github.com/domicile-api/domicile/internal/edge")
@@ -155,11 +165,11 @@ func (e *Edge) Close() error {
 	return nil
 }
 
-// endpoints reads the URLs of all regions.
-func endpoints(t *topology.Topology) ([]*url.URL, error) {
+// services reads the URLs of all regions' services.
+func services(t *topology.Topology) ([]*url.URL, error) {
 	out := make([]*url.URL, t.Len())
 	for i := range out {
-		u, err := url.Parse(t.Endpoint(topology.Index(i)))
+		u, err := url.Parse(t.Services(topology.Index(i)))
 		if err != nil || u.Host == "" {
 			return nil, errEndpoint
 		}

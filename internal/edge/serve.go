@@ -66,6 +66,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	stripInternal(r.Header)
+	e.takeOver(r)
 	switch {
 	case len(r.Header[routeheader.Name]) > 0:
 		// Another edge has decided. Its word is judged by the guard, and whatever it is worth, the call goes no further.
@@ -77,6 +78,14 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.refuse(rec, r, fault.New(errorsv1.Reason_REASON_VERSION_UNAVAILABLE, "there is no such path or method"))
 	default:
 		e.route(rec, r)
+	}
+}
+
+// takeOver takes the route header from a call that an edge of this region hands over.
+func (e *Edge) takeOver(r *http.Request) {
+	words := r.Header[routeheader.Name]
+	if e.cfg.HandedOver != nil && len(words) == 1 && e.cfg.HandedOver(words[0]) {
+		delete(r.Header, routeheader.Name)
 	}
 }
 
@@ -96,10 +105,10 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 	}
 	input := routing.Input{
 		Tenant: who.tenant, Known: who.known, Route: v.method.Route, Reach: v.method.Reach, Edge: e.cfg.Region,
-		Strict: wantsStrict(r.Header), Health: e.cfg.Health(), Replica: e.gate(v.method.Route) != nil && !v.method.Streams,
+		Strict: wantsStrict(r.Header), Health: e.cfg.Health(), Replica: (e.cfg.Apart || e.gate(v.method.Route) != nil) && !v.method.Streams,
 	}
 	decision := e.decide(v, input)
-	if decision.Action == routing.Replica {
+	if decision.Action == routing.Replica && !e.cfg.Apart {
 		if e.answerNearest(rec, r) {
 			return
 		}
@@ -107,7 +116,11 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 		decision = e.decide(v, input)
 	}
 	switch decision.Action {
-	case routing.Local:
+	case routing.Local, routing.Replica:
+		if e.cfg.Apart {
+			e.forward(rec, r, e.cfg.Region) //nolint:contextcheck // it is the request's, see outBody.context
+			return
+		}
 		e.cfg.Local.ServeHTTP(rec, r.WithContext(handover.With(r.Context(), e.callOf(v, control))))
 	case routing.Forward:
 		e.forward(rec, r, decision.Region) //nolint:contextcheck // it is the request's, see outBody.context

@@ -39,7 +39,7 @@ type upstream struct {
 }
 
 func newUpstream(cfg Config) (*upstream, error) {
-	targets, err := endpoints(cfg.Topology)
+	targets, err := services(cfg.Topology)
 	if err != nil {
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func NewConnect(cfg ConnectConfig) (*Connect, error) {
 		MaxIdleConnsPerHost: maxIdlePerRegion, IdleConnTimeout: idleTimeout, DisableCompression: true,
 	}}
 	for _, i := range cfg.Topology.Regions() {
-		c.clients[cfg.Topology.ID(i)] = c.client(cfg.Topology.ID(i), cfg.Topology.Endpoint(i))
+		c.clients[cfg.Topology.ID(i)] = c.client(cfg.Topology.ID(i), cfg.Topology.Services(i))
 	}
 	return c, nil
 }

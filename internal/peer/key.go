@@ -42,6 +42,9 @@ func NewKey(seed []byte) *Key {
 	return key
 }
 
+// Seed returns what NewKey makes the key of.
+func (k *Key) Seed() []byte { return k.private.Seed() }
+
 // ID names the key by its content.
 func (k *Key) ID() string { return k.id }
 

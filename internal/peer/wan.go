@@ -57,11 +57,11 @@ func (f *Faults) Dial(source ident.RegionID, regionOf func(address string) (iden
 	}
 }
 
-// Addresses returns what tells a region by the host and port of its endpoint.
+// Addresses returns what tells a region by the host and port that others call it at.
 func Addresses(t *topology.Topology) func(address string) (ident.RegionID, bool) {
 	regions := make(map[string]ident.RegionID, t.Len())
 	for _, i := range t.Regions() {
-		endpoint, err := url.Parse(t.Endpoint(i))
+		endpoint, err := url.Parse(t.Services(i))
 		if err != nil {
 			continue // The topology has checked it.
 		}

@@ -57,7 +57,7 @@ type Message struct {
 	Sent time.Time
 }
 
-// Receive says how messages are wanted.
+// Receive says how messages are wanted. A queue may round its times up to whole seconds.
 type Receive struct {
 	// Max is how many at the most, 1 to MaxBatch.
 	Max int
@@ -71,7 +71,7 @@ type Receive struct {
 type Depth struct {
 	// Waiting can be received, or are behind one in flight; InFlight were received.
 	Waiting, InFlight int
-	// Oldest is when the oldest message was sent; zero when there is none.
+	// Oldest is when the oldest message was sent; zero when there is none, and always where the queue cannot tell, as SQS cannot.
 	Oldest time.Time
 }
 
@@ -79,14 +79,17 @@ type Depth struct {
 type Queue interface {
 	// Send puts at most MaxBatch messages into the queue, those of a group in their order. It returns an error for each message that was not
 	// accepted, nil for the others; a call that failed as a whole returns err and its messages may have been accepted.
-	// When a message of a group is not accepted, the later ones of that group in the same call are not either.
+	// When a message of a group is not accepted, the later ones of that group in the same call fail as well, and all of them are to be sent
+	// again, under the same deduplication ids. A queue that breaks down in the middle of a batch may have taken the later ones nevertheless, for
+	// SQS takes back nothing; then the one that was not accepted comes behind them. What a call refuses with ErrInvalid never does that.
 	Send(ctx context.Context, messages []Outgoing) (failed []error, err error)
 	// Receive returns messages that nobody else has in flight. Several of one group come in their order. None is no error.
 	Receive(ctx context.Context, r Receive) ([]Message, error)
 	// Delete removes received messages. An error for each receipt that is ErrStale, nil for the others. To delete what is deleted succeeds.
 	Delete(ctx context.Context, receipts []string) (failed []error, err error)
-	// Extend makes the visibility time-out of messages in flight end after so long from now; zero makes them visible at once. An error for
-	// each receipt that is ErrStale, or ErrInvalid where the message would be in flight for too long altogether; nil for the others.
+	// Extend makes the visibility time-out of messages in flight end after so long from now, which a queue may round up to whole seconds; zero
+	// makes them visible at once. An error for each receipt that is ErrStale, or ErrInvalid where the message would be in flight for too long
+	// altogether; nil for the others.
 	Extend(ctx context.Context, receipts []string, visibility time.Duration) (failed []error, err error)
 	// Depth says how full the queue is.
 	Depth(ctx context.Context) (Depth, error)
@@ -94,14 +97,20 @@ type Queue interface {
 
 // Errors of every adapter.
 var (
-	// ErrStale says that a receipt is not of the message's last reception, or its visibility time-out has ended.
+	// ErrStale says that a receipt is not of the message's last reception, or its visibility time-out has ended. A queue may know that surely
+	// only of what this process received from it: with a receipt that became stale elsewhere, a call may succeed and do nothing.
 	ErrStale = errors.New("queue: the receipt is not good any more")
 	// ErrInvalid says that a call breaks a rule of the port.
 	ErrInvalid = errors.New("queue: invalid request")
 	// ErrTooLarge says that a body is beyond MaxMessageBytes.
 	ErrTooLarge = errors.New("queue: too large")
-	// ErrFull says that there is no space.
+	// ErrFull says that there is no space, or that too many messages are in flight.
 	ErrFull = errors.New("queue: no space left")
 	// ErrClosed says that the queue was closed.
 	ErrClosed = errors.New("queue: closed")
+	// ErrDenied says that a policy, the credentials or the queue's encryption key do not allow the call. To try again does not help.
+	ErrDenied = errors.New("queue: not allowed")
+	// ErrUnavailable says that the queue did not answer, or failed, or had too many calls, for as long as was tried. What the call asked for may
+	// have happened.
+	ErrUnavailable = errors.New("queue: unavailable")
 )

@@ -10,9 +10,11 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/domicile-api/domicile/internal/rpc"
@@ -82,27 +84,79 @@ func TestRestOfARefusedBodyIsNoRequest(t *testing.T) {
 	}
 }
 
-// A client that is slow in sending its body is told so, in its protocol, and let go.
+// A client that is slow in sending its body is told so, in its protocol, and let go. The clock is the bubble's, and stands still while
+// the server is at work: a machine that is busy takes nothing from the time that the answer has.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
-	r := newRegion(t, regionConfig{server: func(cfg *rpc.ServerConfig) { cfg.CallTimeout = 100 * time.Millisecond }})
 	for _, path := range []string{"/v1/users", "/domicile.profile.v1.ProfileService/CreateUser"} {
-		conn := dial(t, r.url)
-		sayf(t, conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path)
-		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		body, err := io.ReadAll(answer.Body)
-		_ = answer.Body.Close()
-		if err != nil || answer.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(body), "DEADLINE_EXCEEDED") {
-			t.Errorf("%s: %d %s %v", path, answer.StatusCode, body, err)
-		}
-	}
-	if n := r.profiles.Calls(); n != 0 {
-		t.Errorf("%d calls reached a handler", n)
+		synctest.Test(t, func(t *testing.T) {
+			const timeout = time.Minute
+			pipes := newPipes(t)
+			r := newRegion(t, regionConfig{listener: pipes, server: func(cfg *rpc.ServerConfig) { cfg.CallTimeout = timeout }})
+			conn := pipes.dial()
+			begun := time.Now()
+			sayf(t, conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			body, err := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
+			if err != nil || answer.StatusCode != http.StatusGatewayTimeout || !strings.Contains(string(body), "DEADLINE_EXCEEDED") {
+				t.Errorf("%s: %d %s %v", path, answer.StatusCode, body, err)
+			}
+			if took := time.Since(begun); took != timeout {
+				t.Errorf("%s: answered after %v", path, took)
+			}
+			if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
+				t.Errorf("%s: the connection was not ended: %q %v", path, rest, err)
+			}
+			if n := r.profiles.Calls(); n != 0 {
+				t.Errorf("%s: %d calls reached a handler", path, n)
+			}
+		})
 	}
 }
+
+// pipes is a listener whose connections stay in the process, so that they know the time of a bubble.
+type pipes struct {
+	t      testing.TB
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes(t testing.TB) *pipes {
+	t.Helper()
+	return &pipes{t: t, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// dial returns the client's end of a connection that the server has accepted.
+func (p *pipes) dial() net.Conn {
+	client, server := net.Pipe()
+	p.t.Cleanup(func() { _ = client.Close() })
+	p.conns <- server
+	return client
+}
+
+// Accept implements net.Listener.
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // A client that is slow in sending its headers is let go, and nothing of its address is logged.
 func TestSlowHeaders(t *testing.T) {

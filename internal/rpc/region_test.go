@@ -35,6 +35,8 @@ type regionConfig struct {
 	route func(*call.Call)
 	// seen is told of each request.
 	seen func(*http.Request)
+	// listener takes connections; nil: a port of this machine.
+	listener net.Listener
 }
 
 func newRegion(t testing.TB, cfg regionConfig) *region {
@@ -80,9 +82,12 @@ func (r *region) serve(t testing.TB, cfg regionConfig, handler http.Handler) {
 		cfg.server(&serverConfig)
 	}
 	r.server = rpc.NewServer(serverConfig)
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("listening: %v", err)
+	listener := cfg.listener
+	if listener == nil {
+		var err error
+		if listener, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+			t.Fatalf("listening: %v", err)
+		}
 	}
 	r.url = "http://" + listener.Addr().String()
 	go func() { _ = r.server.Serve(listener) }()

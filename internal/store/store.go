@@ -12,22 +12,26 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/domicile-api/domicile/internal/ident"
 )
 
-// Limits of every adapter.
+// Limits of every adapter. They are DynamoDB's, less what an item takes beside its key and value: names of attributes, version, tag,
+// expiry.
 const (
 	// MaxOps is how many operations a commit has at the most.
 	MaxOps = 100
-	// MaxCommitBytes bounds the keys and values of a commit.
-	MaxCommitBytes = 4 << 20
-	// MaxItemBytes bounds the key and value of one item.
-	MaxItemBytes = 400 << 10
+	// MaxCommitBytes bounds the keys and values of a commit: 4 MiB, less 1 KiB an operation.
+	MaxCommitBytes = 4<<20 - MaxOps<<10
+	// MaxItemBytes bounds the key and value of one item: 400 KiB, less 1 KiB.
+	MaxItemBytes = 399 << 10
 	// MaxPartitionBytes and MaxSortBytes bound the parts of a key.
 	MaxPartitionBytes = 2048
-	// MaxSortBytes bounds a sort key.
-	MaxSortBytes = 1024
+	// MaxSortBytes bounds a sort key. DynamoDB's 1024 have one for what makes an empty sort key possible.
+	MaxSortBytes = 1023
+	// MaxTagBytes bounds the tenant and jurisdiction of a tag together.
+	MaxTagBytes = 512
 	// MaxPage is how many items a page has at the most.
 	MaxPage = 1000
 	// MaxTokenBytes bounds a commit's token.
@@ -70,39 +74,47 @@ type Item struct {
 
 // Condition is what must hold of the stored item for an operation to take effect. An expired item counts as absent.
 type Condition struct {
-	kind    conditionKind
+	kind    ConditionKind
 	version ident.Version
 }
 
-type conditionKind uint8
+// ConditionKind is what a condition asks of the stored item.
+type ConditionKind uint8
 
+// The kinds of condition, one for each function that makes a Condition.
 const (
-	always conditionKind = iota
-	absent
-	versionIs
-	olderThan
+	KindAlways ConditionKind = iota
+	KindAbsent
+	KindVersionIs
+	KindOlderThan
 )
 
 // Always holds.
 func Always() Condition { return Condition{} }
 
 // Absent holds when there is no item.
-func Absent() Condition { return Condition{kind: absent} }
+func Absent() Condition { return Condition{kind: KindAbsent} }
 
 // VersionIs holds when there is an item of exactly this version.
-func VersionIs(v ident.Version) Condition { return Condition{kind: versionIs, version: v} }
+func VersionIs(v ident.Version) Condition { return Condition{kind: KindVersionIs, version: v} }
 
 // OlderThan holds when there is no item, or one whose version is older than v.
-func OlderThan(v ident.Version) Condition { return Condition{kind: olderThan, version: v} }
+func OlderThan(v ident.Version) Condition { return Condition{kind: KindOlderThan, version: v} }
+
+// Kind returns what the condition asks, for an adapter that has its engine evaluate it.
+func (c Condition) Kind() ConditionKind { return c.kind }
+
+// Version returns what VersionIs or OlderThan compares with; the zero version for the other kinds.
+func (c Condition) Version() ident.Version { return c.version }
 
 // Holds evaluates the condition on the stored item's version; present is false when there is no item.
 func (c Condition) Holds(present bool, stored ident.Version) bool {
 	switch c.kind {
-	case absent:
+	case KindAbsent:
 		return !present
-	case versionIs:
+	case KindVersionIs:
 		return present && stored == c.version
-	case olderThan:
+	case KindOlderThan:
 		return !present || stored.Compare(c.version) < 0
 	default:
 		return true
@@ -259,6 +271,9 @@ func (o Op) validate() (size int, err error) {
 		if o.Item.Tag.Class < ClassGlobal || o.Item.Tag.Class > ClassPII {
 			return 0, fmt.Errorf("%w: an item without a data class", ErrInvalid)
 		}
+		if err := o.Item.Tag.validate(); err != nil {
+			return 0, err
+		}
 	case Delete:
 	case Check:
 		if o.If == Always() {
@@ -271,6 +286,17 @@ func (o Op) validate() (size int, err error) {
 		return 0, fmt.Errorf("%w: an item has at most %d bytes", ErrTooLarge, MaxItemBytes)
 	}
 	return size, nil
+}
+
+// validate checks the names in a tag. They are text, so that an auditor can read them with any tool.
+func (t Tag) validate() error {
+	switch {
+	case len(t.Tenant)+len(t.Jurisdiction) > MaxTagBytes:
+		return fmt.Errorf("%w: a tag has at most %d bytes", ErrTooLarge, MaxTagBytes)
+	case !utf8.ValidString(string(t.Tenant)), !utf8.ValidString(string(t.Jurisdiction)):
+		return fmt.Errorf("%w: a tag that is not text", ErrInvalid)
+	}
+	return nil
 }
 
 // Validate checks a key against the limits of the port.

@@ -207,6 +207,8 @@ func adviceFor(field string) string {
 		return "choose a number from 1 to 65535, e.g. 8081"
 	case "endpoint":
 		return "write an absolute URL, e.g. https://eu-central-1.api.example.com, or leave the line out"
+	case "services_endpoint":
+		return "write an absolute URL, e.g. https://services.eu-central-1.api.example.com, or leave the line out"
 	case "latitude":
 		return "write degrees north, from -90 to 90, e.g. 50.11"
 	case "longitude":

@@ -101,6 +101,29 @@ func (c *checker) checkEndpoints() {
 		default: // Both follow their ports: checkPorts has reported it.
 		}
 	}
+	c.checkServices(first)
+}
+
+// checkServices looks at the URLs of services that are reached elsewhere than their region's edge: nothing else is reached there. taken
+// has the hosts of the endpoints.
+func (c *checker) checkServices(taken map[string]int) {
+	for i, region := range c.regions {
+		if region.GetServicesEndpoint() == "" || c.doc.isBroken(regionPath(i, "services_endpoint")) {
+			continue
+		}
+		host, wrong := endpointHost(region.GetServicesEndpoint())
+		if wrong != "" {
+			c.addf(i, "services_endpoint", "write scheme and host, with a port if need be, e.g. https://services.eu-central-1.api.example.com",
+				"services_endpoint: %s", wrong)
+			continue
+		}
+		if other, is := taken[host]; is {
+			c.addf(i, "services_endpoint", "give the services an endpoint of their own, or leave the line out",
+				"something else is reached at this endpoint; it is of the region in line %d", c.line(other, "id"))
+			continue
+		}
+		taken[host] = i
+	}
 }
 
 // endpointHost returns the host and port that an endpoint names, in one spelling, or what is wrong with it.

@@ -100,6 +100,7 @@ func build(message *topologyv1.Topology) *Topology {
 			region.Endpoint = localEndpoint(region.GetPort())
 		}
 		region.Endpoint = strings.TrimRight(region.GetEndpoint(), "/")
+		region.ServicesEndpoint = strings.TrimRight(region.GetServicesEndpoint(), "/")
 	}
 	t.nearest = newNearestTable(t)
 	t.roundTrips = newRoundTrips(t)
@@ -175,6 +176,18 @@ func (t *Topology) SameJurisdiction(a, b Index) bool {
 // Endpoint returns the URL that clients and other regions reach a region at, without a slash at its end; empty if there is
 // no such region.
 func (t *Topology) Endpoint(i Index) string { return t.Region(i).GetEndpoint() }
+
+// Services returns the URL that edges and other regions reach a region's services at, without a slash at its end: the endpoint, unless
+// the file gives another. It is empty if there is no such region.
+func (t *Topology) Services(i Index) string {
+	if services := t.Region(i).GetServicesEndpoint(); services != "" {
+		return services
+	}
+	return t.Endpoint(i)
+}
+
+// ServicesApart tells whether a region's services are reached elsewhere than its edge.
+func (t *Topology) ServicesApart(i Index) bool { return t.Region(i).GetServicesEndpoint() != "" }
 
 // Port returns the local TCP port of a region's edge and services, moved by the port base; 0 if there is no such region.
 func (t *Topology) Port(i Index) int { return int(t.Region(i).GetPort()) }

@@ -125,7 +125,7 @@ func TestEndpointsOfTheFile(t *testing.T) {
 	t.Parallel()
 	d, err := topology.Parse("e.yaml", []byte(`regions:
   - {id: eu-1, jurisdiction: EU, roles: [home, control], port: 8081, endpoint: "https://eu.example.com/"}
-  - {id: us-1, jurisdiction: US, roles: [home], port: 8082}
+  - {id: us-1, jurisdiction: US, roles: [home], port: 8082, services_endpoint: "https://services.us.example.com/"}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -134,8 +134,14 @@ func TestEndpointsOfTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []string{d.Endpoint(0), d.Endpoint(1), moved.Endpoint(0), moved.Endpoint(1)}
-	want := []string{"https://eu.example.com", "http://127.0.0.1:8082", "https://eu.example.com", "http://127.0.0.1:9002"}
+	got := []string{d.Endpoint(0), d.Endpoint(1), moved.Endpoint(0), moved.Endpoint(1), d.Services(0), moved.Services(1), d.Services(7)}
+	want := []string{
+		"https://eu.example.com", "http://127.0.0.1:8082", "https://eu.example.com", "http://127.0.0.1:9002",
+		"https://eu.example.com", "https://services.us.example.com", "",
+	}
+	if d.ServicesApart(0) || !d.ServicesApart(1) {
+		t.Error("the second region alone has its services elsewhere")
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}

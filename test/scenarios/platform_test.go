@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/app/embedded"
 	"github.com/domicile-api/domicile/internal/topology"
 	"github.com/domicile-api/domicile/services"
 )
@@ -93,7 +94,7 @@ func TestThePlatformInABubble(t *testing.T) {
 		wires := &pipes{byName: make(map[string]*pipe)}
 		topo := topology.Default()
 		platform, err := app.Start(t.Context(), app.Config{
-			DataDir: dir, Host: "127.0.0.1", Topology: topo, Services: services.All(), OperationsPort: topo.OperationsPort(), Demo: true,
+			Backend: embedded.New(dir), DataDir: dir, Host: "127.0.0.1", Topology: topo, Services: services.All(), OperationsPort: topo.OperationsPort(), Demo: true,
 			Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader, Listen: wires.listen,
 			Env: func(string) (string, bool) { return "", false },
 		})

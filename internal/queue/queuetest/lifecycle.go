@@ -81,7 +81,7 @@ func reopenTests() []test {
 			f.none(f.Queue)
 			f.extend(0, old) // The receipt is good for as long as it was.
 			f.reopen()
-			f.stale(old.Receipt)
+			f.staleSince(old.Receipt)
 			m := f.one("a1", inFlight)
 			if m.Receives != 3 || m.ID != old.ID {
 				f.Errorf("received %+v, want the third time", m)
@@ -90,7 +90,7 @@ func reopenTests() []test {
 			f.extend(0, m)
 			f.has(f.Queue, "a2")
 			f.reopen()
-			f.stale(m.Receipt)
+			f.staleSince(m.Receipt)
 			f.none(f.Queue)
 			f.has(f.Dead, "a1")
 		}},

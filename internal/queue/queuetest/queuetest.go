@@ -45,6 +45,8 @@ type Factory func(t *testing.T, s Setup) Queues
 type Options struct {
 	// Clock makes the clock of a test; NewClock does. Nil: the queues take the real time.
 	Clock func() *Clock
+	// Forgets says that a queue that was opened again may take a receipt for good that a reception before that made stale.
+	Forgets bool
 }
 
 // Clock stands until it is moved.
@@ -129,13 +131,14 @@ type fixture struct {
 	Queues
 
 	// clock is nil when the queues take the real time.
-	clock *Clock
-	sent  int
+	clock   *Clock
+	forgets bool
+	sent    int
 }
 
 func newFixture(t *testing.T, factory Factory, o Options, maxReceives int) *fixture {
 	t.Helper()
-	f := &fixture{T: t}
+	f := &fixture{T: t, forgets: o.Forgets}
 	s := Setup{MaxReceives: maxReceives}
 	if s.MaxReceives == 0 {
 		s.MaxReceives = manyReceives
@@ -293,6 +296,14 @@ func (f *fixture) stale(receipt string) {
 	f.Helper()
 	f.refused(queue.ErrStale, func() ([]error, error) { return f.Queue.Delete(f.Context(), []string{receipt}) })
 	f.refused(queue.ErrStale, func() ([]error, error) { return f.Queue.Extend(f.Context(), []string{receipt}, time.Minute) })
+}
+
+// staleSince is stale for a receipt of before the queue was opened again.
+func (f *fixture) staleSince(receipt string) {
+	f.Helper()
+	if !f.forgets {
+		f.stale(receipt)
+	}
 }
 
 // refused checks that the call fails for its one receipt or message.

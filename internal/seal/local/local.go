@@ -52,22 +52,14 @@ func Open(dir string, region ident.RegionID) (*Wrapper, error) {
 		// Tink's error is not kept: these bytes are secret.
 		return nil, fmt.Errorf("%w: %s has no key set", ErrDamaged, keyPath(dir))
 	}
-	decrypt, err := hybrid.NewHybridDecrypt(handle)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the key of region %s: %w", region, err)
-	}
-	public, err := publicHalf(handle)
+	w, err := newWrapper(region, handle)
 	if err != nil {
 		return nil, err
 	}
-	if err := keepPublic(dir, region, public); err != nil {
+	if err := keepPublic(dir, region, w.public); err != nil {
 		return nil, err
 	}
-	recipient, err := NewRecipient(region, public)
-	if err != nil {
-		return nil, err
-	}
-	return &Wrapper{Recipient: recipient, public: public, private: decrypt}, nil
+	return w, nil
 }
 
 // Public returns the public half, for NewRecipient in other regions. It is GLOBAL.

@@ -1,8 +1,11 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
@@ -61,6 +64,45 @@ func expiryTests() []test {
 			f.has(item("p", "older", "w", 0))
 			f.commit(put(item("p", "absent", "w", 2), store.Absent()))
 			f.has(item("p", "absent", "w", 2))
+		}},
+		{name: "conditions of commits with a token count the expired as absent", run: func(f *fixture) {
+			for _, s := range []string{"absent", "is", "older", "removed"} {
+				f.mortal(s, time.Minute)
+			}
+			f.clock.move(2 * time.Minute)
+			is := store.Commit{Ops: []store.Op{put(item("p", "is", "w", 2), store.VersionIs(version(1)))}, Token: "is"}
+			if err := f.Commit(f.Context(), is); !errors.As(err, new(*store.ConditionError)) {
+				f.Errorf("commit: %v; want a ConditionError", err)
+			}
+			f.ok(store.Commit{Ops: []store.Op{put(item("p", "older", "w", 0), store.OlderThan(version(1)))}, Token: "older"})
+			f.has(item("p", "older", "w", 0))
+			f.ok(store.Commit{Ops: []store.Op{put(item("p", "absent", "w", 2), store.Absent())}, Token: "absent"})
+			f.has(item("p", "absent", "w", 2))
+			f.ok(store.Commit{Ops: []store.Op{remove(store.Key{Partition: "p", Sort: "removed"}, store.Absent())}, Token: "removed"})
+		}},
+		{name: "reasons of commits with a token count the expired as absent", multi: true, run: func(f *fixture) {
+			here := item("p", "here", "v", 3)
+			f.mortal("gone", time.Minute)
+			f.put(here)
+			f.clock.move(2 * time.Minute)
+			gone, other := store.Key{Partition: "p", Sort: "gone"}, item("p", "other", "v", 1)
+			c := store.Commit{Token: "token-1", Ops: []store.Op{
+				put(item("p", "gone", "w", 1), store.Absent()), check(here.Key, store.Absent()), put(other, store.Absent()),
+			}}
+			var got *store.ConditionError
+			if err := f.Commit(f.Context(), c); !errors.As(err, &got) {
+				f.Fatalf("commit: %v; want a ConditionError", err)
+			}
+			want := store.ConditionError{Failed: []bool{false, true, false}, Stored: []ident.Version{{}, version(3), {}}}
+			if diff := cmp.Diff(want, *got); diff != "" {
+				f.Errorf("reasons (-want +got):\n%s", diff)
+			}
+			f.hasNot(gone)
+			f.hasNot(other.Key)
+			c.Ops = []store.Op{put(item("p", "gone", "w", 1), store.Absent()), check(here.Key, store.VersionIs(version(3))), put(other, store.Absent())}
+			f.ok(c)
+			f.has(item("p", "gone", "w", 1))
+			f.has(other)
 		}},
 		{name: "a put without expiry revives for good", run: func(f *fixture) {
 			f.mortal("s", time.Minute)

@@ -2,9 +2,12 @@ package storetest
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -29,6 +32,33 @@ func limitTests() []test {
 			f.has(it)
 			it.Value = append(it.Value, 'v')
 			f.fails(store.ErrTooLarge, put(it, store.Always()))
+		}},
+		{name: "the largest item with the largest of everything else", run: func(f *fixture) {
+			it := f.largest(store.Key{Partition: strings.Repeat("p", store.MaxPartitionBytes), Sort: strings.Repeat("s", store.MaxSortBytes)}, store.MaxItemBytes)
+			f.put(it)
+			f.has(it)
+			f.commit(put(it, store.VersionIs(it.Version)))
+		}},
+		{name: "the largest commit of as many items as there may be", multi: true, run: func(f *fixture) {
+			var ops []store.Op
+			for left, n := store.MaxCommitBytes, store.MaxOps; n > 0; n-- {
+				it := f.largest(store.Key{Partition: "p", Sort: strconv.Itoa(n)}, left/n)
+				ops, left = append(ops, put(it, store.OlderThan(it.Version))), left-left/n
+			}
+			f.commit(ops...)
+			for _, op := range ops {
+				f.has(op.Item)
+			}
+			ops[0].Item.Value = append(ops[0].Item.Value, 'v')
+			f.fails(store.ErrTooLarge, ops...)
+		}},
+		{name: "tags", run: func(f *fixture) {
+			it := item("p", "s", "v", 1)
+			it.Tag.Tenant = ident.TenantID(strings.Repeat("t", store.MaxTagBytes))
+			f.fails(store.ErrTooLarge, put(it, store.Always()))
+			it.Tag.Tenant = "not text: \xff"
+			f.fails(store.ErrInvalid, put(it, store.Always()))
+			f.hasNot(it.Key)
 		}},
 		{name: "the largest commit", multi: true, run: func(f *fixture) {
 			var ops []store.Op
@@ -71,4 +101,14 @@ func limitTests() []test {
 			f.hasNot(it.Key)
 		}},
 	}
+}
+
+// largest is an item of a size, in the port's measure, whose version, tag and expiry are as long as can be.
+func (f *fixture) largest(k store.Key, size int) store.Item {
+	it := store.Item{
+		Key: k, Version: ident.Version{Epoch: math.MaxUint64, Seq: math.MaxUint64}, Expires: f.clock.read().AddDate(100, 0, 0).Truncate(time.Second).UTC(),
+		Tag: store.Tag{Tenant: ident.TenantID(strings.Repeat("t", store.MaxTagBytes-2)), Class: store.ClassPII, Jurisdiction: "EU"},
+	}
+	it.Value = []byte(strings.Repeat("v", size-len(k.Partition)-len(k.Sort)))
+	return it
 }

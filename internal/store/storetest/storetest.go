@@ -29,6 +29,8 @@ type Options struct {
 	// SingleOp is set for a store whose commits have exactly one operation, such as a replica of a global table: more are
 	// refused with store.ErrInvalid.
 	SingleOp bool
+	// OwnTokenClock is set for a store whose engine counts the life of tokens by a clock of its own, which the suite cannot move.
+	OwnTokenClock bool
 	// Close closes a store that the factory made; the tests of a closed store need it.
 	Close func(store.Store) error
 }

@@ -217,7 +217,10 @@ type RegionKeys struct {
 	// The keys that verify route headers of this origin, newest first.
 	RouteKeys []*RouteKey `protobuf:"bytes,2,rep,name=route_keys,json=routeKeys,proto3" json:"route_keys,omitempty"`
 	// The public half of the key that other regions wrap secrets for this region with.
-	WrappingKey   []byte `protobuf:"bytes,3,opt,name=wrapping_key,json=wrappingKey,proto3" json:"wrapping_key,omitempty"`
+	WrappingKey []byte `protobuf:"bytes,3,opt,name=wrapping_key,json=wrappingKey,proto3" json:"wrapping_key,omitempty"`
+	// The public keys that verify the region's calls and messages to other regions, newest first, where regions learn these from the
+	// directory.
+	PeerKeys      []*RouteKey `protobuf:"bytes,4,rep,name=peer_keys,json=peerKeys,proto3" json:"peer_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -269,6 +272,13 @@ func (x *RegionKeys) GetRouteKeys() []*RouteKey {
 func (x *RegionKeys) GetWrappingKey() []byte {
 	if x != nil {
 		return x.WrappingKey
+	}
+	return nil
+}
+
+func (x *RegionKeys) GetPeerKeys() []*RouteKey {
+	if x != nil {
+		return x.PeerKeys
 	}
 	return nil
 }
@@ -1112,13 +1122,14 @@ const file_domicile_directory_v1_directory_proto_rawDesc = "" +
 	"\x06tenant\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06tenant\x12\x1b\n" +
 	"\x06key_id\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\x05keyId\x12A\n" +
 	"\vrevoke_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\n" +
-	"revokeTime\"\x99\x01\n" +
+	"revokeTime\"\xdd\x01\n" +
 	"\n" +
 	"RegionKeys\x12\x1c\n" +
 	"\x06region\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06region\x12D\n" +
 	"\n" +
 	"route_keys\x18\x02 \x03(\v2\x1f.domicile.directory.v1.RouteKeyB\x04\x88\xf8#\x01R\trouteKeys\x12'\n" +
-	"\fwrapping_key\x18\x03 \x01(\fB\x04\x88\xf8#\x01R\vwrappingKey\"\xe9\x01\n" +
+	"\fwrapping_key\x18\x03 \x01(\fB\x04\x88\xf8#\x01R\vwrappingKey\x12B\n" +
+	"\tpeer_keys\x18\x04 \x03(\v2\x1f.domicile.directory.v1.RouteKeyB\x04\x88\xf8#\x01R\bpeerKeys\"\xe9\x01\n" +
 	"\bTokenKey\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\rB\x04\x88\xf8#\x01R\x02id\x12A\n" +
 	"\x06copies\x18\x02 \x03(\v2#.domicile.directory.v1.TokenKeyCopyB\x04\x88\xf8#\x01R\x06copies\x12A\n" +
@@ -1222,30 +1233,31 @@ var file_domicile_directory_v1_directory_proto_depIdxs = []int32{
 	16, // 1: domicile.directory.v1.OperatorKeyVerifier.create_time:type_name -> google.protobuf.Timestamp
 	16, // 2: domicile.directory.v1.Revocation.revoke_time:type_name -> google.protobuf.Timestamp
 	9,  // 3: domicile.directory.v1.RegionKeys.route_keys:type_name -> domicile.directory.v1.RouteKey
-	5,  // 4: domicile.directory.v1.TokenKey.copies:type_name -> domicile.directory.v1.TokenKeyCopy
-	16, // 5: domicile.directory.v1.TokenKey.create_time:type_name -> google.protobuf.Timestamp
-	16, // 6: domicile.directory.v1.TokenKey.retire_time:type_name -> google.protobuf.Timestamp
-	7,  // 7: domicile.directory.v1.ClassTable.messages:type_name -> domicile.directory.v1.ClassifiedMessage
-	8,  // 8: domicile.directory.v1.ClassifiedMessage.fields:type_name -> domicile.directory.v1.ClassifiedField
-	17, // 9: domicile.directory.v1.ClassifiedField.class:type_name -> domicile.policy.v1.DataClass
-	16, // 10: domicile.directory.v1.Erasure.erase_time:type_name -> google.protobuf.Timestamp
-	16, // 11: domicile.directory.v1.Record.write_time:type_name -> google.protobuf.Timestamp
-	18, // 12: domicile.directory.v1.Record.tenant:type_name -> domicile.tenancy.v1.Tenant
-	0,  // 13: domicile.directory.v1.Record.api_key:type_name -> domicile.directory.v1.ApiKeyVerifier
-	1,  // 14: domicile.directory.v1.Record.operator_key:type_name -> domicile.directory.v1.OperatorKeyVerifier
-	2,  // 15: domicile.directory.v1.Record.revocation:type_name -> domicile.directory.v1.Revocation
-	3,  // 16: domicile.directory.v1.Record.region_keys:type_name -> domicile.directory.v1.RegionKeys
-	10, // 17: domicile.directory.v1.Record.erasure:type_name -> domicile.directory.v1.Erasure
-	4,  // 18: domicile.directory.v1.Record.token_key:type_name -> domicile.directory.v1.TokenKey
-	6,  // 19: domicile.directory.v1.Record.class_table:type_name -> domicile.directory.v1.ClassTable
-	11, // 20: domicile.directory.v1.Record.repetition:type_name -> domicile.directory.v1.Repetition
-	13, // 21: domicile.directory.v1.Snapshot.positions:type_name -> domicile.directory.v1.Position
-	12, // 22: domicile.directory.v1.Snapshot.records:type_name -> domicile.directory.v1.Record
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	9,  // 4: domicile.directory.v1.RegionKeys.peer_keys:type_name -> domicile.directory.v1.RouteKey
+	5,  // 5: domicile.directory.v1.TokenKey.copies:type_name -> domicile.directory.v1.TokenKeyCopy
+	16, // 6: domicile.directory.v1.TokenKey.create_time:type_name -> google.protobuf.Timestamp
+	16, // 7: domicile.directory.v1.TokenKey.retire_time:type_name -> google.protobuf.Timestamp
+	7,  // 8: domicile.directory.v1.ClassTable.messages:type_name -> domicile.directory.v1.ClassifiedMessage
+	8,  // 9: domicile.directory.v1.ClassifiedMessage.fields:type_name -> domicile.directory.v1.ClassifiedField
+	17, // 10: domicile.directory.v1.ClassifiedField.class:type_name -> domicile.policy.v1.DataClass
+	16, // 11: domicile.directory.v1.Erasure.erase_time:type_name -> google.protobuf.Timestamp
+	16, // 12: domicile.directory.v1.Record.write_time:type_name -> google.protobuf.Timestamp
+	18, // 13: domicile.directory.v1.Record.tenant:type_name -> domicile.tenancy.v1.Tenant
+	0,  // 14: domicile.directory.v1.Record.api_key:type_name -> domicile.directory.v1.ApiKeyVerifier
+	1,  // 15: domicile.directory.v1.Record.operator_key:type_name -> domicile.directory.v1.OperatorKeyVerifier
+	2,  // 16: domicile.directory.v1.Record.revocation:type_name -> domicile.directory.v1.Revocation
+	3,  // 17: domicile.directory.v1.Record.region_keys:type_name -> domicile.directory.v1.RegionKeys
+	10, // 18: domicile.directory.v1.Record.erasure:type_name -> domicile.directory.v1.Erasure
+	4,  // 19: domicile.directory.v1.Record.token_key:type_name -> domicile.directory.v1.TokenKey
+	6,  // 20: domicile.directory.v1.Record.class_table:type_name -> domicile.directory.v1.ClassTable
+	11, // 21: domicile.directory.v1.Record.repetition:type_name -> domicile.directory.v1.Repetition
+	13, // 22: domicile.directory.v1.Snapshot.positions:type_name -> domicile.directory.v1.Position
+	12, // 23: domicile.directory.v1.Snapshot.records:type_name -> domicile.directory.v1.Record
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_domicile_directory_v1_directory_proto_init() }

@@ -946,7 +946,9 @@ type Heartbeat struct {
 	SentUntil *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=sent_until,json=sentUntil,proto3" json:"sent_until,omitempty"`
 	// The last positions of the streams that something was sent of since the heartbeat before. A tenant's replica is
 	// as fresh as the heartbeat when it has them.
-	Reached       []*Reached `protobuf:"bytes,3,rep,name=reached,proto3" json:"reached,omitempty"`
+	Reached []*Reached `protobuf:"bytes,3,rep,name=reached,proto3" json:"reached,omitempty"`
+	// Where tenants' lanes stood, when what is known of them is read from the source's table: see Standings.
+	Standings     *Standings `protobuf:"bytes,4,opt,name=standings,proto3" json:"standings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1002,6 +1004,142 @@ func (x *Heartbeat) GetReached() []*Reached {
 	return nil
 }
 
+func (x *Heartbeat) GetStandings() *Standings {
+	if x != nil {
+		return x.Standings
+	}
+	return nil
+}
+
+// Where the lanes of some tenants stood at the source. It speaks for itself: whoever has applied the positions of a tenant has everything
+// that the source committed for it before the time, whatever became of other messages.
+type Standings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A time before the lanes were read, by the source's clock.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// The tenants, in the order of their ids.
+	Tenants []*Standing `protobuf:"bytes,2,rep,name=tenants,proto3" json:"tenants,omitempty"`
+	// Even and odd take turns, so that a receiver can keep the last two.
+	Turn          uint32 `protobuf:"varint,3,opt,name=turn,proto3" json:"turn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standings) Reset() {
+	*x = Standings{}
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standings) ProtoMessage() {}
+
+func (x *Standings) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standings.ProtoReflect.Descriptor instead.
+func (*Standings) Descriptor() ([]byte, []int) {
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Standings) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *Standings) GetTenants() []*Standing {
+	if x != nil {
+		return x.Tenants
+	}
+	return nil
+}
+
+func (x *Standings) GetTurn() uint32 {
+	if x != nil {
+		return x.Turn
+	}
+	return 0
+}
+
+// Where a tenant's lanes stood.
+type Standing struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's id.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The present ownership.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The last sequence number of each lane, from lane 0.
+	Heads         []uint64 `protobuf:"varint,3,rep,packed,name=heads,proto3" json:"heads,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Standing) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Standing) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Standing) GetHeads() []uint64 {
+	if x != nil {
+		return x.Heads
+	}
+	return nil
+}
+
 // A position of a stream.
 type Reached struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1017,7 +1155,7 @@ type Reached struct {
 
 func (x *Reached) Reset() {
 	*x = Reached{}
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[11]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1167,7 @@ func (x *Reached) String() string {
 func (*Reached) ProtoMessage() {}
 
 func (x *Reached) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_replication_v1_replication_proto_msgTypes[11]
+	mi := &file_domicile_replication_v1_replication_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1180,7 @@ func (x *Reached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reached.ProtoReflect.Descriptor instead.
 func (*Reached) Descriptor() ([]byte, []int) {
-	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{11}
+	return file_domicile_replication_v1_replication_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Reached) GetStream() *Stream {
@@ -1127,12 +1265,21 @@ const file_domicile_replication_v1_replication_proto_rawDesc = "" +
 	"\x05event\x18\x01 \x01(\v2\x1e.domicile.replication.v1.EventB\x04\x88\xf8#\x03H\x00R\x05event\x12H\n" +
 	"\tviolation\x18\x02 \x01(\v2\".domicile.replication.v1.ViolationB\x04\x88\xf8#\x01H\x00R\tviolation\x12H\n" +
 	"\theartbeat\x18\x03 \x01(\v2\".domicile.replication.v1.HeartbeatB\x04\x88\xf8#\x01H\x00R\theartbeatB\t\n" +
-	"\acontent\"\xac\x01\n" +
+	"\acontent\"\xf4\x01\n" +
 	"\tHeartbeat\x12\x1c\n" +
 	"\x06source\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06source\x12?\n" +
 	"\n" +
 	"sent_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\tsentUntil\x12@\n" +
-	"\areached\x18\x03 \x03(\v2 .domicile.replication.v1.ReachedB\x04\x88\xf8#\x01R\areached\"|\n" +
+	"\areached\x18\x03 \x03(\v2 .domicile.replication.v1.ReachedB\x04\x88\xf8#\x01R\areached\x12F\n" +
+	"\tstandings\x18\x04 \x01(\v2\".domicile.replication.v1.StandingsB\x04\x88\xf8#\x01R\tstandings\"\x9f\x01\n" +
+	"\tStandings\x125\n" +
+	"\x05as_of\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampB\x04\x88\xf8#\x01R\x04asOf\x12A\n" +
+	"\atenants\x18\x02 \x03(\v2!.domicile.replication.v1.StandingB\x04\x88\xf8#\x01R\atenants\x12\x18\n" +
+	"\x04turn\x18\x03 \x01(\rB\x04\x88\xf8#\x01R\x04turn\"`\n" +
+	"\bStanding\x12\x1c\n" +
+	"\x06tenant\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06tenant\x12\x1a\n" +
+	"\x05epoch\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x1a\n" +
+	"\x05heads\x18\x03 \x03(\x04B\x04\x88\xf8#\x01R\x05heads\"|\n" +
 	"\aReached\x12=\n" +
 	"\x06stream\x18\x01 \x01(\v2\x1f.domicile.replication.v1.StreamB\x04\x88\xf8#\x01R\x06stream\x12\x1a\n" +
 	"\x05epoch\x18\x02 \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\x12\x16\n" +
@@ -1156,7 +1303,7 @@ func file_domicile_replication_v1_replication_proto_rawDescGZIP() []byte {
 }
 
 var file_domicile_replication_v1_replication_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_domicile_replication_v1_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_domicile_replication_v1_replication_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_domicile_replication_v1_replication_proto_goTypes = []any{
 	(Feed)(0),                     // 0: domicile.replication.v1.Feed
 	(*Stream)(nil),                // 1: domicile.replication.v1.Stream
@@ -1170,36 +1317,41 @@ var file_domicile_replication_v1_replication_proto_goTypes = []any{
 	(*Violation)(nil),             // 9: domicile.replication.v1.Violation
 	(*Envelope)(nil),              // 10: domicile.replication.v1.Envelope
 	(*Heartbeat)(nil),             // 11: domicile.replication.v1.Heartbeat
-	(*Reached)(nil),               // 12: domicile.replication.v1.Reached
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(v1.Scope)(0),                 // 14: domicile.policy.v1.Scope
-	(*v11.Lookup)(nil),            // 15: domicile.storage.v1.Lookup
+	(*Standings)(nil),             // 12: domicile.replication.v1.Standings
+	(*Standing)(nil),              // 13: domicile.replication.v1.Standing
+	(*Reached)(nil),               // 14: domicile.replication.v1.Reached
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(v1.Scope)(0),                 // 16: domicile.policy.v1.Scope
+	(*v11.Lookup)(nil),            // 17: domicile.storage.v1.Lookup
 }
 var file_domicile_replication_v1_replication_proto_depIdxs = []int32{
 	0,  // 0: domicile.replication.v1.Stream.feed:type_name -> domicile.replication.v1.Feed
 	1,  // 1: domicile.replication.v1.Event.stream:type_name -> domicile.replication.v1.Stream
-	13, // 2: domicile.replication.v1.Event.commit_time:type_name -> google.protobuf.Timestamp
+	15, // 2: domicile.replication.v1.Event.commit_time:type_name -> google.protobuf.Timestamp
 	3,  // 3: domicile.replication.v1.Event.state:type_name -> domicile.replication.v1.State
 	4,  // 4: domicile.replication.v1.Event.tombstone:type_name -> domicile.replication.v1.Tombstone
 	5,  // 5: domicile.replication.v1.Event.open:type_name -> domicile.replication.v1.Open
 	8,  // 6: domicile.replication.v1.Event.idempotency:type_name -> domicile.replication.v1.Idempotency
 	6,  // 7: domicile.replication.v1.Event.nothing:type_name -> domicile.replication.v1.Nothing
 	7,  // 8: domicile.replication.v1.Event.settings:type_name -> domicile.replication.v1.Settings
-	14, // 9: domicile.replication.v1.State.scope:type_name -> domicile.policy.v1.Scope
-	15, // 10: domicile.replication.v1.State.lookups:type_name -> domicile.storage.v1.Lookup
-	13, // 11: domicile.replication.v1.Idempotency.expire_time:type_name -> google.protobuf.Timestamp
+	16, // 9: domicile.replication.v1.State.scope:type_name -> domicile.policy.v1.Scope
+	17, // 10: domicile.replication.v1.State.lookups:type_name -> domicile.storage.v1.Lookup
+	15, // 11: domicile.replication.v1.Idempotency.expire_time:type_name -> google.protobuf.Timestamp
 	1,  // 12: domicile.replication.v1.Violation.stream:type_name -> domicile.replication.v1.Stream
 	2,  // 13: domicile.replication.v1.Envelope.event:type_name -> domicile.replication.v1.Event
 	9,  // 14: domicile.replication.v1.Envelope.violation:type_name -> domicile.replication.v1.Violation
 	11, // 15: domicile.replication.v1.Envelope.heartbeat:type_name -> domicile.replication.v1.Heartbeat
-	13, // 16: domicile.replication.v1.Heartbeat.sent_until:type_name -> google.protobuf.Timestamp
-	12, // 17: domicile.replication.v1.Heartbeat.reached:type_name -> domicile.replication.v1.Reached
-	1,  // 18: domicile.replication.v1.Reached.stream:type_name -> domicile.replication.v1.Stream
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	15, // 16: domicile.replication.v1.Heartbeat.sent_until:type_name -> google.protobuf.Timestamp
+	14, // 17: domicile.replication.v1.Heartbeat.reached:type_name -> domicile.replication.v1.Reached
+	12, // 18: domicile.replication.v1.Heartbeat.standings:type_name -> domicile.replication.v1.Standings
+	15, // 19: domicile.replication.v1.Standings.as_of:type_name -> google.protobuf.Timestamp
+	13, // 20: domicile.replication.v1.Standings.tenants:type_name -> domicile.replication.v1.Standing
+	1,  // 21: domicile.replication.v1.Reached.stream:type_name -> domicile.replication.v1.Stream
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_domicile_replication_v1_replication_proto_init() }
@@ -1226,7 +1378,7 @@ func file_domicile_replication_v1_replication_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_replication_v1_replication_proto_rawDesc), len(file_domicile_replication_v1_replication_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -620,6 +620,61 @@ func (x *Cursor) GetLost() bool {
 	return false
 }
 
+// How far the sweeper has looked at a region's tenants, one after the other in the order of their ids. The item's version counts the runs.
+type SweepState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last tenant that was looked at; empty when the next run begins anew.
+	After string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	// How often it has begun anew.
+	Passes        uint64 `protobuf:"varint,2,opt,name=passes,proto3" json:"passes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SweepState) Reset() {
+	*x = SweepState{}
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SweepState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SweepState) ProtoMessage() {}
+
+func (x *SweepState) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SweepState.ProtoReflect.Descriptor instead.
+func (*SweepState) Descriptor() ([]byte, []int) {
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SweepState) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *SweepState) GetPasses() uint64 {
+	if x != nil {
+		return x.Passes
+	}
+	return 0
+}
+
 // What an idempotency key stands for.
 type IdempotencyRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -641,7 +696,7 @@ type IdempotencyRecord struct {
 
 func (x *IdempotencyRecord) Reset() {
 	*x = IdempotencyRecord{}
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[9]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +708,7 @@ func (x *IdempotencyRecord) String() string {
 func (*IdempotencyRecord) ProtoMessage() {}
 
 func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[9]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +721,7 @@ func (x *IdempotencyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdempotencyRecord.ProtoReflect.Descriptor instead.
 func (*IdempotencyRecord) Descriptor() ([]byte, []int) {
-	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{9}
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *IdempotencyRecord) GetRequestHash() []byte {
@@ -728,7 +783,7 @@ type WrappedKey struct {
 
 func (x *WrappedKey) Reset() {
 	*x = WrappedKey{}
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[10]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +795,7 @@ func (x *WrappedKey) String() string {
 func (*WrappedKey) ProtoMessage() {}
 
 func (x *WrappedKey) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_storage_v1_storage_proto_msgTypes[10]
+	mi := &file_domicile_storage_v1_storage_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +808,7 @@ func (x *WrappedKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrappedKey.ProtoReflect.Descriptor instead.
 func (*WrappedKey) Descriptor() ([]byte, []int) {
-	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{10}
+	return file_domicile_storage_v1_storage_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WrappedKey) GetTenant() string {
@@ -828,7 +883,11 @@ const file_domicile_storage_v1_storage_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05parts\x18\x02 \x01(\x04R\x05parts\"\x1c\n" +
 	"\x06Cursor\x12\x12\n" +
-	"\x04lost\x18\x01 \x01(\bR\x04lost\"\xd4\x01\n" +
+	"\x04lost\x18\x01 \x01(\bR\x04lost\":\n" +
+	"\n" +
+	"SweepState\x12\x14\n" +
+	"\x05after\x18\x01 \x01(\tR\x05after\x12\x16\n" +
+	"\x06passes\x18\x02 \x01(\x04R\x06passes\"\xd4\x01\n" +
 	"\x11IdempotencyRecord\x12!\n" +
 	"\frequest_hash\x18\x01 \x01(\fR\vrequestHash\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -859,7 +918,7 @@ func file_domicile_storage_v1_storage_proto_rawDescGZIP() []byte {
 	return file_domicile_storage_v1_storage_proto_rawDescData
 }
 
-var file_domicile_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_domicile_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_domicile_storage_v1_storage_proto_goTypes = []any{
 	(*Entity)(nil),                // 0: domicile.storage.v1.Entity
 	(*Lookup)(nil),                // 1: domicile.storage.v1.Lookup
@@ -870,19 +929,20 @@ var file_domicile_storage_v1_storage_proto_goTypes = []any{
 	(*Interval)(nil),              // 6: domicile.storage.v1.Interval
 	(*Partial)(nil),               // 7: domicile.storage.v1.Partial
 	(*Cursor)(nil),                // 8: domicile.storage.v1.Cursor
-	(*IdempotencyRecord)(nil),     // 9: domicile.storage.v1.IdempotencyRecord
-	(*WrappedKey)(nil),            // 10: domicile.storage.v1.WrappedKey
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(v1.Scope)(0),                 // 12: domicile.policy.v1.Scope
+	(*SweepState)(nil),            // 9: domicile.storage.v1.SweepState
+	(*IdempotencyRecord)(nil),     // 10: domicile.storage.v1.IdempotencyRecord
+	(*WrappedKey)(nil),            // 11: domicile.storage.v1.WrappedKey
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(v1.Scope)(0),                 // 13: domicile.policy.v1.Scope
 }
 var file_domicile_storage_v1_storage_proto_depIdxs = []int32{
 	1,  // 0: domicile.storage.v1.Entity.lookups:type_name -> domicile.storage.v1.Lookup
-	11, // 1: domicile.storage.v1.OutboxRecord.commit_time:type_name -> google.protobuf.Timestamp
-	12, // 2: domicile.storage.v1.Replica.scope:type_name -> domicile.policy.v1.Scope
+	12, // 1: domicile.storage.v1.OutboxRecord.commit_time:type_name -> google.protobuf.Timestamp
+	13, // 2: domicile.storage.v1.Replica.scope:type_name -> domicile.policy.v1.Scope
 	6,  // 3: domicile.storage.v1.Watermark.ahead:type_name -> domicile.storage.v1.Interval
 	7,  // 4: domicile.storage.v1.Watermark.partial:type_name -> domicile.storage.v1.Partial
-	11, // 5: domicile.storage.v1.IdempotencyRecord.create_time:type_name -> google.protobuf.Timestamp
-	11, // 6: domicile.storage.v1.WrappedKey.create_time:type_name -> google.protobuf.Timestamp
+	12, // 5: domicile.storage.v1.IdempotencyRecord.create_time:type_name -> google.protobuf.Timestamp
+	12, // 6: domicile.storage.v1.WrappedKey.create_time:type_name -> google.protobuf.Timestamp
 	7,  // [7:7] is the sub-list for method output_type
 	7,  // [7:7] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
@@ -901,7 +961,7 @@ func file_domicile_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_storage_v1_storage_proto_rawDesc), len(file_domicile_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

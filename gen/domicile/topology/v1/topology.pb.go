@@ -107,9 +107,12 @@ type Region struct {
 	Longitude float64 `protobuf:"fixed64,10,opt,name=longitude,proto3" json:"longitude,omitempty"`
 	// The public Ed25519 keys that the region signs calls to other regions with, in standard base64; more than one while a key is
 	// being replaced. Without any, regions that share a data folder find them there.
-	PeerKeys      []string `protobuf:"bytes,11,rep,name=peer_keys,json=peerKeys,proto3" json:"peer_keys,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PeerKeys []string `protobuf:"bytes,11,rep,name=peer_keys,json=peerKeys,proto3" json:"peer_keys,omitempty"`
+	// The URL that edges and other regions reach the region's services at, where these do not run beside its edge; without it, they are
+	// reached at the endpoint.
+	ServicesEndpoint string `protobuf:"bytes,12,opt,name=services_endpoint,json=servicesEndpoint,proto3" json:"services_endpoint,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Region) Reset() {
@@ -217,6 +220,13 @@ func (x *Region) GetPeerKeys() []string {
 		return x.PeerKeys
 	}
 	return nil
+}
+
+func (x *Region) GetServicesEndpoint() string {
+	if x != nil {
+		return x.ServicesEndpoint
+	}
+	return ""
 }
 
 // How far two regions are from each other.
@@ -333,7 +343,7 @@ var File_domicile_topology_v1_topology_proto protoreflect.FileDescriptor
 
 const file_domicile_topology_v1_topology_proto_rawDesc = "" +
 	"\n" +
-	"#domicile/topology/v1/topology.proto\x12\x14domicile.topology.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\"\xcb\x04\n" +
+	"#domicile/topology/v1/topology.proto\x12\x14domicile.topology.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\"\x89\x05\n" +
 	"\x06Region\x12<\n" +
 	"\x02id\x18\x01 \x01(\tB,\xbaH%\xc8\x01\x01r 2\x1e^[a-z][a-z0-9-]{0,38}[a-z0-9]$\x88\xf8#\x01R\x02id\x12!\n" +
 	"\x05place\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x18<\x88\xf8#\x01R\x05place\x12H\n" +
@@ -346,7 +356,8 @@ const file_domicile_topology_v1_topology_proto_rawDesc = "" +
 	"\blatitude\x18\t \x01(\x01B\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x88\xf8#\x01R\blatitude\x129\n" +
 	"\tlongitude\x18\n" +
 	" \x01(\x01B\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80f@)\x00\x00\x00\x00\x00\x80f\xc0\x88\xf8#\x01R\tlongitude\x12E\n" +
-	"\tpeer_keys\x18\v \x03(\tB(\xbaH!\x92\x01\x1e\x10\x04\x18\x01\"\x18r\x162\x14^[A-Za-z0-9+/]{43}=$\x88\xf8#\x01R\bpeerKeys\"|\n" +
+	"\tpeer_keys\x18\v \x03(\tB(\xbaH!\x92\x01\x1e\x10\x04\x18\x01\"\x18r\x162\x14^[A-Za-z0-9+/]{43}=$\x88\xf8#\x01R\bpeerKeys\x12<\n" +
+	"\x11services_endpoint\x18\f \x01(\tB\x0f\xbaH\b\xd8\x01\x01r\x03\x88\x01\x01\x88\xf8#\x01R\x10servicesEndpoint\"|\n" +
 	"\rRoundTripTime\x12*\n" +
 	"\abetween\x18\x01 \x03(\tB\x10\xbaH\t\x92\x01\x06\b\x02\x10\x02\x18\x01\x88\xf8#\x01R\abetween\x12?\n" +
 	"\fmilliseconds\x18\x02 \x01(\x01B\x1b\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x88\xc3@!\x00\x00\x00\x00\x00\x00\x00\x00\x88\xf8#\x01R\fmilliseconds\"\xb0\x01\n" +

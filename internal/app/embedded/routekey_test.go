@@ -1,4 +1,4 @@
-package app
+package embedded
 
 import (
 	"crypto/rand"
@@ -16,11 +16,11 @@ func TestRouteKeyIsMadeOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range ids {
 		wg.Go(func() {
-			key, err := loadRouteKey(path, rand.Reader)
+			seed, err := loadRouteSeed(path, rand.Reader)
 			if err != nil {
 				t.Error(err)
 			}
-			ids[i] = key.id
+			ids[i] = string(seed)
 		})
 	}
 	wg.Wait()
@@ -50,7 +50,7 @@ func TestRouteKeyIsRefused(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.data), c.mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := loadRouteKey(path, rand.Reader); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := loadRouteSeed(path, rand.Reader); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v instead of an error with %q", name, err, c.want)
 		}
 	}
