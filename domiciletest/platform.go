@@ -24,6 +24,7 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // startTimeout bounds how long a platform may take to be ready, on a busy machine.
@@ -56,9 +57,9 @@ func Start(t testing.TB, cfg Config) *Platform {
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
 	}
-	topo := topology.Default()
+	topo := topologyfile.Default()
 	if cfg.Topology != "" {
-		parsed, err := topology.Parse("topology.yaml", []byte(cfg.Topology))
+		parsed, err := topologyfile.Parse("topology.yaml", []byte(cfg.Topology))
 		if err != nil {
 			t.Fatalf("the topology: %v", err)
 		}

@@ -55,6 +55,9 @@ func (b *batch) add(ctx context.Context, m *mutation) error {
 	if m.operation != nil {
 		count++
 	}
+	if 1+count > store.MaxOps { // The lane's counter is in every batch.
+		return fault.New(errorsv1.Reason_REASON_TOO_LARGE, "the entity has more unique values than can be written at once")
+	}
 	if b.heavy || len(b.ops)+count > store.MaxOps || b.collides(m) {
 		return errFull
 	}
@@ -72,6 +75,10 @@ func (b *batch) add(ctx context.Context, m *mutation) error {
 			return fault.New(errorsv1.Reason_REASON_TOO_LARGE, "the entity or its answer is too large to store")
 		}
 		size += n
+	}
+	if size > store.MaxCommitBytes && len(b.members) == 0 {
+		b.ops = b.ops[:first]
+		return fault.New(errorsv1.Reason_REASON_TOO_LARGE, "the entity, its answer and its index entries are too large to be written at once")
 	}
 	if size > store.MaxCommitBytes {
 		b.ops, b.heavy = b.ops[:first], true

@@ -78,7 +78,7 @@ type Tuning struct {
 	// counter. Default 4096.
 	IdleLanes int
 	// CommitAttempts is how often a batch whose outcome is not known is sent, with the same token, before its mutations are
-	// answered OUTCOME_UNKNOWN. Default 12: about 5 s with the default pauses.
+	// answered OUTCOME_UNKNOWN. Default 12: about 5 s with the default pauses, and what the store takes to give up each time.
 	CommitAttempts int
 	// RetryPause is the pause after the first such attempt; it doubles up to 1 s. Default 5 ms.
 	RetryPause time.Duration

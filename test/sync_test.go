@@ -17,7 +17,7 @@ import (
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 	"github.com/domicile-api/domicile/gen/domicile/operations/v1/operationsv1connect"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 	"github.com/domicile-api/domicile/services"
 )
 
@@ -293,7 +293,7 @@ func TestStandbyHasSealedCopies(t *testing.T) {
 func TestSixProcesses(t *testing.T) {
 	t.Parallel()
 	dir, base := t.TempDir(), freeBase(t)
-	topo, err := topology.Default().WithPortBase(base)
+	topo, err := topologyfile.Default().WithPortBase(base)
 	if err != nil {
 		t.Fatal(err)
 	}

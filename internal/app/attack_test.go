@@ -20,14 +20,14 @@ import (
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/replication"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 	"github.com/domicile-api/domicile/services"
 )
 
 // startPlatform runs all regions of the default topology in this process, with the demonstration tenants.
 func startPlatform(t *testing.T) *Platform {
 	t.Helper()
-	topo, dir := topology.Default(), t.TempDir()
+	topo, dir := topologyfile.Default(), t.TempDir()
 	p, err := Start(t.Context(), Config{
 		Backend: NewBackend(dir), DataDir: dir, Host: "127.0.0.1", Topology: topo, Services: services.All(), Demo: true, Faults: true,
 		Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader,

@@ -13,7 +13,7 @@ import (
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
-// authenticator proves credentials with the region's directory; it is the rpc.Authenticator.
+// authenticator proves credentials with the region's directory; it is the mount.Authenticator.
 type authenticator struct {
 	credentials *directory.Credentials
 	// region is this one, index what its directory says of tenants.

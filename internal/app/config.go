@@ -29,6 +29,10 @@ type Config struct {
 	Services []domicile.Service
 	// EdgeOnly runs the regions' edges without services and stores, from the last good copy of the directory.
 	EdgeOnly bool
+	// Functions says that functions relay and apply what regions tell each other, so that this process does not.
+	Functions bool
+	// Port is what the one region of this process listens on; zero: its port of the topology.
+	Port int
 	// Global serves the global name too.
 	Global bool
 	// OperationsPort is the port of health, metrics and the operators' services.
@@ -48,6 +52,14 @@ type Config struct {
 	Env func(string) (string, bool)
 	// Listen opens a port; nil: net.Listen.
 	Listen func(ctx context.Context, host string, port int) (net.Listener, error)
+}
+
+// port is what a region listens on.
+func (c Config) port(region topology.Index) int {
+	if c.Port != 0 {
+		return c.Port
+	}
+	return c.Topology.Port(region)
 }
 
 // regions returns what Regions means.

@@ -4,19 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
-	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	"github.com/domicile-api/domicile/internal/consistency"
 	"github.com/domicile-api/domicile/internal/edge"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/routeheader"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
@@ -93,38 +86,11 @@ func (p *Platform) globalName() (http.Handler, error) {
 
 // describeServices finds the contracts that the edges route by.
 func (p *Platform) describeServices() error {
-	p.services = routedServices()
+	p.services = routing.Services()
 	methods, err := routing.NewMethods(p.services...)
 	if err != nil {
 		return fmt.Errorf("reading the services' routes: %w", err)
 	}
 	p.methods = methods
 	return nil
-}
-
-// routedServices returns all services in the binary whose methods say where they are answered. An edge routes them all, whichever of
-// them its own process answers.
-func routedServices() []protoreflect.ServiceDescriptor {
-	var found []protoreflect.ServiceDescriptor
-	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Services().Len() {
-			if s := file.Services().Get(i); isRouted(s) {
-				found = append(found, s)
-			}
-		}
-		return true
-	})
-	slices.SortFunc(found, func(a, b protoreflect.ServiceDescriptor) int {
-		return strings.Compare(string(a.FullName()), string(b.FullName()))
-	})
-	return found
-}
-
-func isRouted(s protoreflect.ServiceDescriptor) bool {
-	for i := range s.Methods().Len() {
-		if residency.MethodPolicyOf(s.Methods().Get(i)).Route == policyv1.Route_ROUTE_UNSPECIFIED {
-			return false
-		}
-	}
-	return s.Methods().Len() > 0
 }

@@ -66,6 +66,14 @@ type peers struct {
 	keys    peer.Keys
 }
 
+// peerKeys recognise other regions.
+func (r *region) peerKeys() peer.Keys {
+	if r.res.PeerKeys != nil {
+		return r.res.PeerKeys
+	}
+	return publishedKeys{r}
+}
+
 // publishedKeys are the peer keys in the region's directory.
 type publishedKeys struct{ region *region }
 
@@ -82,10 +90,7 @@ func (r *region) openPeers(p *Platform) error {
 	if r.edgeOnly {
 		return nil
 	}
-	r.peers.key, r.peers.keys = peer.NewKey(r.res.PeerSeed), r.res.PeerKeys
-	if r.peers.keys == nil {
-		r.peers.keys = publishedKeys{r}
-	}
+	r.peers.key, r.peers.keys = peer.NewKey(r.res.PeerSeed), r.peerKeys()
 	var err error
 	r.peers.outside, err = peer.NewConnect(peer.ConnectConfig{
 		Region: r.id, Topology: p.cfg.Topology, Key: r.peers.key, Clock: p.cfg.Clock, Random: p.cfg.Random,

@@ -35,6 +35,8 @@ type region struct {
 	routeKey routeKey
 	// edgeOnly says that there are no services and no stores: what follows is absent then, except directory.
 	edgeOnly bool
+	// functions says that functions relay and apply.
+	functions bool
 
 	regional store.Store
 	replica  store.Store
@@ -62,7 +64,7 @@ type region struct {
 // openRegion starts a region on what is in its folder. What was opened before a failure is closed again.
 func (p *Platform) openRegion(ctx, loops context.Context, n *node) (*region, error) {
 	r := &region{
-		id: n.id, index: n.index, edgeOnly: p.cfg.EdgeOnly,
+		id: n.id, index: n.index, edgeOnly: p.cfg.EdgeOnly, functions: p.cfg.Functions,
 		logger: p.cfg.Logger.With(slog.String("region", string(n.id))), fail: p.fail,
 	}
 	r.ctx, r.cancel = context.WithCancel(loops)
@@ -98,15 +100,21 @@ func (p *Platform) assemble(ctx context.Context, r *region) error {
 		return err
 	}
 	server := rpc.NewServer(rpc.ServerConfig{Handler: r.peers.beside(rpc.CORS(r.edge)), Logger: p.logger})
-	r.port, err = p.cfg.listen(ctx, string(r.id), p.cfg.Topology.Port(r.index), server)
+	r.port, err = p.cfg.listen(ctx, string(r.id), p.cfg.port(r.index), server)
 	return err
 }
 
 // openResources opens what the region stands on.
 func (r *region) openResources(ctx context.Context, p *Platform) error {
-	cfg := p.cfg
+	cfg, part := p.cfg, Whole
+	switch {
+	case r.edgeOnly:
+		part = EdgeAlone
+	case r.functions:
+		part = ServicesPart
+	}
 	res, err := cfg.Backend.Open(ctx, Opening{
-		Region: r.id, Index: r.index, Topology: cfg.Topology, EdgeOnly: r.edgeOnly, Peers: r.peers, Published: publishedKeys{r},
+		Region: r.id, Index: r.index, Topology: cfg.Topology, Part: part, Peers: r.peers, Published: publishedKeys{r},
 		Tag: tagger{cfg.Topology.Jurisdiction(r.index)}.tagIn, Sender: senderOf, Clock: cfg.Clock, Random: cfg.Random, Logger: r.logger,
 	})
 	if err != nil {

@@ -8,19 +8,19 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/domicile-api/domicile"
-	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/mount"
 )
 
 // register makes a service's handler. A service whose handler was made without the Runtime's options would answer without asking for
 // a credential: it is refused.
-func register(s domicile.Service, rt domicile.Runtime, known []protoreflect.ServiceDescriptor) (rpc.Mount, error) {
+func register(s domicile.Service, rt domicile.Runtime, known []protoreflect.ServiceDescriptor) (mount.Mount, error) {
 	used := &witness{}
 	rt.HandlerOptions = append(slices.Clip(rt.HandlerOptions), connect.WithInterceptors(used))
 	path, handler, err := s.Register(rt)
 	if err != nil {
-		return rpc.Mount{}, fmt.Errorf("registering service %s: %w", s.Name, err)
+		return mount.Mount{}, fmt.Errorf("registering service %s: %w", s.Name, err)
 	}
-	m := rpc.Mount{Path: path, Handler: handler}
+	m := mount.Mount{Path: path, Handler: handler}
 	i := slices.IndexFunc(known, func(d protoreflect.ServiceDescriptor) bool { return string(d.FullName()) == m.ServiceName() })
 	if i < 0 {
 		return m, fmt.Errorf("registering service %s: %q is not the path of a service whose methods all have a route", s.Name, path)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/domicile-api/domicile"
 	"github.com/domicile-api/domicile/gen/domicile/profile/v1/profilev1connect"
+	"github.com/domicile-api/domicile/internal/routing"
 )
 
 func TestServiceMustUseTheHandlerOptions(t *testing.T) {
@@ -24,14 +25,14 @@ func TestServiceMustUseTheHandlerOptions(t *testing.T) {
 	elsewhere := domicile.Service{Name: "odd", Register: func(domicile.Runtime) (string, http.Handler, error) {
 		return "/nothing.Here/", http.NotFoundHandler(), nil
 	}}
-	if _, err := register(good, domicile.Runtime{}, routedServices()); err != nil {
+	if _, err := register(good, domicile.Runtime{}, routing.Services()); err != nil {
 		t.Errorf("a service made as it should be: %v", err)
 	}
 	for name, c := range map[string]struct {
 		service domicile.Service
 		want    string
 	}{"without options": {bad, "HandlerOptions"}, "of no contract": {elsewhere, "route"}} {
-		if _, err := register(c.service, domicile.Runtime{}, routedServices()); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := register(c.service, domicile.Runtime{}, routing.Services()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -37,13 +37,54 @@ type Backend interface {
 	Open(ctx context.Context, o Opening) (*Resources, error)
 }
 
+// Part is what a process is of a region, and with it what the process may touch.
+type Part uint8
+
+// The parts.
+const (
+	// Whole is everything: the default.
+	Whole Part = iota
+	// ServicesPart is everything but what functions do in its stead.
+	ServicesPart
+	// EdgeAlone needs the route key and what there is of the directory.
+	EdgeAlone
+	// RelayPart tells other regions of writes: it reads the regional table and keys, writes cursors and marks, and sends.
+	RelayPart
+	// ApplyEvents applies projections and settings: it has the replica and settings tables, and no key.
+	ApplyEvents
+	// ApplySealed stores sealed copies as they are: it has the regional table, and no key.
+	ApplySealed
+	// SweepPart does what the others left: it has all tables but settings, sends, and keeps the copy of the directory.
+	SweepPart
+)
+
+// Has tells whether a part of a region has a table, by the name of it.
+func (p Part) Has(table string) bool {
+	switch p {
+	case Whole, ServicesPart:
+		return true
+	case EdgeAlone:
+		return false
+	case RelayPart:
+		return table == RegionalTable || table == KeysTable
+	case ApplyEvents:
+		return table == ReplicaTable || table == SettingsTable
+	case ApplySealed:
+		return table == RegionalTable
+	case SweepPart:
+		return table != SettingsTable
+	default:
+		return false
+	}
+}
+
 // Opening says which region's resources are to be opened, and with what.
 type Opening struct {
 	Region   ident.RegionID
 	Index    topology.Index
 	Topology *topology.Topology
-	// EdgeOnly wants what an edge alone needs: the route key and what there is of the directory.
-	EdgeOnly bool
+	// Part is what the process is of the region; only what it needs is opened.
+	Part Part
 	// Peers reaches other regions. It is not to be called before all of the region is open.
 	Peers peer.Network
 	// Published are the keys that regions have published in the directory. It knows none before the region has read it.
@@ -57,7 +98,7 @@ type Opening struct {
 	Logger *slog.Logger
 }
 
-// Resources are what a region stands on. For an edge alone only RouteSeed, Directory and DirectoryCopy are looked at.
+// Resources are what a region stands on. What the process's part does not need is absent.
 type Resources struct {
 	// RouteSeed is the seed of the Ed25519 key by which the region's edges sign.
 	RouteSeed []byte

@@ -10,7 +10,7 @@ import (
 	"github.com/domicile-api/domicile/guard"
 	"github.com/domicile-api/domicile/internal/directory"
 	"github.com/domicile-api/domicile/internal/idempotency"
-	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/mount"
 	"github.com/domicile-api/domicile/services/operations"
 	"github.com/domicile-api/domicile/services/settings"
 	"github.com/domicile-api/domicile/services/tenancy"
@@ -36,30 +36,30 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 	if everywhere.HandlerOptions, err = r.handlerOptions(p, settingsTokens{r.tokens.service, r.settings}, r.settings.kept); err != nil {
 		return nil, err
 	}
-	var mounts []rpc.Mount
-	mount := func(s domicile.Service, rt domicile.Runtime) error {
+	var mounts []mount.Mount
+	add := func(s domicile.Service, rt domicile.Runtime) error {
 		m, err := register(s, rt, p.services)
 		mounts = append(mounts, m)
 		return err
 	}
 	for _, s := range []domicile.Service{r.tenancy(p), r.operations(p)} {
-		if err := mount(s, platform); err != nil {
+		if err := add(s, platform); err != nil {
 			return nil, err
 		}
 	}
-	if err := mount(settings.Service(r.settings.kept), everywhere); err != nil {
+	if err := add(settings.Service(r.settings.kept), everywhere); err != nil {
 		return nil, err
 	}
 	for _, s := range p.cfg.Services {
-		if err := mount(s, regional); err != nil {
+		if err := add(s, regional); err != nil {
 			return nil, err
 		}
 	}
-	return rpc.NewHandler(rpc.HandlerConfig{Region: r.id, Release: Build().Release(), Mounts: mounts, Guard: r.guard(p)})
+	return mount.NewHandler(mount.HandlerConfig{Region: r.id, Release: Build().Release(), Mounts: mounts, Guard: r.guard(p)})
 }
 
-func (r *region) handlerOptions(p *Platform, tokens rpc.Tokens, replayer idempotency.Replayer) ([]connect.HandlerOption, error) {
-	options, err := rpc.HandlerOptions(rpc.Config{
+func (r *region) handlerOptions(p *Platform, tokens mount.Tokens, replayer idempotency.Replayer) ([]connect.HandlerOption, error) {
+	options, err := mount.HandlerOptions(mount.Config{
 		Authenticator: authenticator{credentials: r.directory.Credentials, region: r.index, index: r.directory.Index},
 		Replayer:      replayer, Tokens: tokens, Logger: r.logger, Clock: p.cfg.Clock, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator,
 	})

@@ -158,7 +158,7 @@ type settingsTokens struct {
 	settings *configuration
 }
 
-// Floor implements rpc.Tokens. It fails with REGION_UNAVAILABLE rather than that the home shows the past.
+// Floor implements mount.Tokens. It fails with REGION_UNAVAILABLE rather than that the home shows the past.
 func (t settingsTokens) Floor(ctx context.Context, c *call.Call, h consistency.Headers) (ident.Positions, error) {
 	floor, err := t.Tokens.Floor(ctx, c, h)
 	if err != nil || c.Region != c.Home || len(floor.Origins) == 0 {

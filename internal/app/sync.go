@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -47,6 +48,8 @@ type synchronisation struct {
 	tags     tagger
 	auditor  *audit.Auditor
 	keysAway *keyDelivery
+	// clocks, if set, compares clocks with other regions.
+	clocks   *peer.Sender
 	settler  *settler
 	random   io.Reader
 	clock    func() time.Time
@@ -87,8 +90,11 @@ func (r *region) openSync(p *Platform) error {
 	s.queues, s.tags = r.res.Queues, tagger{cfg.Topology.Jurisdiction(r.index)}
 	maker := &replication.Maker{Table: r.regional, Sealer: r.keys, Catalog: s.catalog}
 	sender := r.res.Sender
+	calls := peer.NewSender(r.peers).Comparing(cfg.Clock, r.settings)
 	if sender == nil {
-		sender = peer.NewSender(r.peers).Comparing(cfg.Clock, r.settings)
+		sender = calls
+	} else {
+		s.clocks = calls // What goes past the peers compares no clocks.
 	}
 	err := r.settings.connect(cfg, sender)
 	if err != nil {
@@ -121,6 +127,9 @@ func (r *region) openSync(p *Platform) error {
 	s.auditor = s.newAuditor()
 	inboxes := make(map[string]peer.Inbox, len(s.queues))
 	for _, q := range s.queues {
+		if q.Incoming != nil {
+			continue // Other regions send to it by themselves.
+		}
 		inboxes[q.Name] = peer.Inbox{
 			Queue: q.Queue, AnyRegion: q.Name == replication.QueueEvents,
 			From: func(body []byte) ident.RegionID { return ident.RegionID(senderOf(body)) },
@@ -193,6 +202,47 @@ func (s *synchronisation) newAuditor() *audit.Auditor {
 
 // run begins the loops.
 func (s *synchronisation) run(r *region) {
+	if !r.functions {
+		s.tellAndApply(r)
+	}
+	if s.clocks != nil {
+		r.loop("comparison of clocks", s.compareClocks)
+	}
+	r.loop("repairs", s.mender.Run)
+	r.loop("key delivery", s.keysAway.run)
+	r.loop("settler", s.settler.run)
+}
+
+// clockInterval is how often clocks are compared where nothing else does it.
+const clockInterval = clockKept / 6
+
+// compareClocks asks the other regions for their time, again and again. One that does not answer is asked the next time.
+func (s *synchronisation) compareClocks(ctx context.Context) error {
+	tick := time.NewTicker(clockInterval)
+	defer tick.Stop()
+	for {
+		var asking sync.WaitGroup
+		for _, i := range s.topology.Regions() {
+			if i == s.region.index {
+				continue
+			}
+			asking.Go(func() {
+				if err := s.clocks.Compare(ctx, s.topology.ID(i)); err != nil {
+					s.region.logger.DebugContext(ctx, "a region did not tell its time", slog.String("of", string(s.topology.ID(i))), slog.Any("error", err))
+				}
+			})
+		}
+		asking.Wait()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// tellAndApply tells other regions what tenants of this one wrote, and applies what others tell.
+func (s *synchronisation) tellAndApply(r *region) {
 	r.loop("relay", func(ctx context.Context) error { return s.relay.Run(ctx, r.logger) })
 	for i, q := range s.queues {
 		cfg := replication.RunConfig{Logger: r.logger, Visibility: visibility}
@@ -201,9 +251,6 @@ func (s *synchronisation) run(r *region) {
 		}
 		r.loop("queue "+q.Name, func(ctx context.Context) error { return s.applier.Run(ctx, q.incoming(), cfg) })
 	}
-	r.loop("repairs", s.mender.Run)
-	r.loop("key delivery", s.keysAway.run)
-	r.loop("settler", s.settler.run)
 }
 
 // Apply hears of records that are new in the directory; it is a directory.Sink.

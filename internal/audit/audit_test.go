@@ -21,6 +21,7 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const userID = "usr_01h455vb4pex5vsknk084sn02q"
@@ -39,7 +40,7 @@ func index(t *testing.T, region ident.RegionID) topology.Index {
 	if region == "" {
 		return topology.NoRegion
 	}
-	i, ok := topology.Default().Index(region)
+	i, ok := topologyfile.Default().Index(region)
 	if !ok {
 		t.Fatalf("no region %s", region)
 	}
@@ -102,7 +103,7 @@ func clearly(r *storagev1.Replica) error {
 func auditor(t *testing.T, region ident.RegionID, tenants book, places ...audit.Place) *audit.Auditor {
 	t.Helper()
 	return audit.New(audit.Config{
-		Region: index(t, region), Topology: topology.Default(), Tenants: tenants, Places: places, CheckReplica: clearly,
+		Region: index(t, region), Topology: topologyfile.Default(), Tenants: tenants, Places: places, CheckReplica: clearly,
 	})
 }
 

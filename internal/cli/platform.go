@@ -14,6 +14,7 @@ import (
 	"github.com/domicile-api/domicile/internal/app/embedded"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // platformFlags are the flags of every command that runs a platform.
@@ -31,17 +32,12 @@ func platformFlags(cmd *cobra.Command) {
 // platformConfig reads the flags that all platforms have.
 func platformConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	text := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
-	topo := topology.Default()
-	if file := text("topology"); file != "" {
-		t, err := topology.Load(file)
-		if err != nil {
-			return app.Config{}, usage("%w", err)
-		}
-		topo = t
+	topo, err := topologyFlag(cmd)
+	if err != nil {
+		return app.Config{}, err
 	}
 	base, _ := cmd.Flags().GetInt("port-base")
-	topo, err := topo.WithPortBase(base)
-	if err != nil {
+	if topo, err = topo.WithPortBase(base); err != nil {
 		return app.Config{}, usage("--port-base: %w", err)
 	}
 	logger, err := newLogger(cmd, text("log-format"), text("log-level"))
@@ -56,6 +52,19 @@ func platformConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 		Backend: backend, DataDir: text("data"), Host: text("host"), Topology: topo, Services: cfg.Services,
 		Logger: logger, Clock: time.Now, Random: rand.Reader, Env: cfg.Env,
 	}, nil
+}
+
+// topologyFlag reads the file that --topology names, or gives the built-in regions.
+func topologyFlag(cmd *cobra.Command) (*topology.Topology, error) {
+	file, _ := cmd.Flags().GetString("topology")
+	if file == "" {
+		return topologyfile.Default(), nil
+	}
+	t, err := topologyfile.Load(file)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	return t, nil
 }
 
 func newBackend(name, deployment, data string) (app.Backend, error) {

@@ -81,7 +81,7 @@ func New(cfg Config) *cobra.Command {
 		devCommand(cfg), serveCommand(cfg), tourCommand(cfg),
 		tenantsCommand(), keysCommand(), whereisCommand(), explainCommand(),
 		syncCommand(), dlqCommand(), auditCommand(), faultCommand(),
-		topologyCommand(), versionCommand(),
+		topologyCommand(), costCommand(), versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		if cmd.HasSubCommands() {

@@ -17,9 +17,10 @@ func serveCommand(cfg Config) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --region R",
 		Short: "Run one region: its edge and services, or a part of them",
-		Long: "Run one region on its port of the topology; its operations port is the region's port + 10.\n" +
-			"With --role edge only the edge runs, from the last good directory copy in --data: it opens no store, forwards to the\n" +
-			"other regions, and refuses what is at home in its own.",
+		Long: "Run one region on its port of the topology; its operations port is the port + 10.\n" +
+			"With --role edge only the edge runs, from the directory or its last good copy: it opens no other store, forwards to the other\n" +
+			"regions, and to the services of its own if the topology gives a services_endpoint. It refuses what is at home in its own otherwise.\n" +
+			"With --role services all runs but what tells other regions of writes and applies what they tell: functions do that.",
 		Example: "  domicile serve --region eu-central-1 --topology one-region.yaml\n  domicile serve --region us-east-1 --role edge",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -40,7 +41,9 @@ func serveCommand(cfg Config) *cobra.Command {
 	platformFlags(cmd)
 	cmd.Flags().String("region", "", "id of the region to run")
 	cmd.Flags().String("service", "all", "the service to run, or all")
-	cmd.Flags().String("role", "all", "all: edge and services; edge: the edge alone")
+	cmd.Flags().String("role", "all", "all: edge and services; edge: the edge alone; services: all but relay and apply")
+	cmd.Flags().Int("port", 0, "port to listen on (default: the region's of the topology)")
+	cmd.Flags().Int("operations-port", 0, "port of health, metrics and the operators' services (default: the region's port + 10)")
 	cmd.Flags().Bool("demo", false, "make the demonstration tenants of the regions that this process runs")
 	return cmd
 }
@@ -56,14 +59,24 @@ func serveConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 		return c, usage("--region is one of %s", strings.Join(regionIDs(c.Topology), ", "))
 	}
 	c.Regions = []ident.RegionID{c.Topology.ID(region)}
-	c.OperationsPort = c.Topology.Port(region) + topology.OperationsOffset
+	if c.Port, _ = cmd.Flags().GetInt("port"); c.Port == 0 {
+		c.Port = c.Topology.Port(region)
+	}
+	if c.OperationsPort, _ = cmd.Flags().GetInt("operations-port"); c.OperationsPort == 0 {
+		c.OperationsPort = c.Port + topology.OperationsOffset
+	}
 	c.Demo, _ = cmd.Flags().GetBool("demo")
 	switch text("role") {
 	case "all":
 	case "edge":
 		c.EdgeOnly = true
+	case "services":
+		c.Functions = true
 	default:
-		return c, usage("--role is all or edge")
+		return c, usage("--role is all, edge or services")
+	}
+	if c.Functions && text("backend") == "embedded" {
+		return c, usage("--role services is for regions whose functions relay and apply: give --backend aws, too")
 	}
 	if c.EdgeOnly && c.Demo {
 		return c, usage("--demo needs a store, which --role edge does not open")

@@ -9,7 +9,7 @@ import (
 
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 	topologyv1 "github.com/domicile-api/domicile/gen/domicile/topology/v1"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 func topologyCommand() *cobra.Command {
@@ -24,13 +24,13 @@ func topologyCheck() *cobra.Command {
 		Short: "Check a topology file; exit 1 if anything is wrong with it",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			data, err := topology.ReadFile(args[0])
+			data, err := topologyfile.ReadFile(args[0])
 			if err != nil {
 				return usage("reading the topology: %w", err)
 			}
-			problems := topology.Check(args[0], data)
+			problems := topologyfile.Check(args[0], data)
 			if len(problems) == 0 {
-				t, err := topology.Parse(args[0], data)
+				t, err := topologyfile.Parse(args[0], data)
 				if err != nil {
 					return refused(err)
 				}

@@ -13,7 +13,7 @@ import (
 	"github.com/domicile-api/domicile/internal/consistency"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 
 var noon = time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
 
-var topo = sync.OnceValue(topology.Default)
+var topo = sync.OnceValue(topologyfile.Default)
 
 func regions() []ident.RegionID {
 	ids := make([]ident.RegionID, 0, topo().Len())

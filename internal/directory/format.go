@@ -136,7 +136,7 @@ func checkSnapshot(r io.ReaderAt, size int64) (length int64, known bool, err err
 	if _, err := io.Copy(sum, io.NewSectionReader(r, 0, size-sha256.Size)); err != nil {
 		return 0, false, fmt.Errorf("reading a snapshot: %w", err)
 	}
-	if false {
+	if !bytes.Equal(sum.Sum(nil), tail[8:]) {
 		return 0, false, fmt.Errorf("%w: its checksum does not fit", ErrTornFile)
 	}
 	return length, binary.BigEndian.Uint64(head[len(magic):]) == schema(), nil

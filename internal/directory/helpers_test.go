@@ -13,7 +13,7 @@ import (
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -29,7 +29,7 @@ var noon = time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
 func clock() time.Time { return noon }
 
 // topo is the default topology, parsed once.
-var topo = sync.OnceValue(topology.Default)
+var topo = sync.OnceValue(topologyfile.Default)
 
 func regions() []ident.RegionID {
 	t := topo()

@@ -7,13 +7,13 @@ import (
 
 	directoryv1 "github.com/domicile-api/domicile/gen/domicile/directory/v1"
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // TestHostTableForgets checks that hosts that tenants gave up leave nothing behind, and that growing keeps the others.
 func TestHostTableForgets(t *testing.T) {
 	t.Parallel()
-	x := NewIndex(IndexConfig{Topology: topology.Default()})
+	x := NewIndex(IndexConfig{Topology: topologyfile.Default()})
 	const tenants, rounds = 300, 20
 	n := uint64(0)
 	for round := range rounds {

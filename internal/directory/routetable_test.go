@@ -11,6 +11,7 @@ import (
 
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // TestPackedRoute packs anything that an entry may say and unpacks it.
@@ -98,7 +99,7 @@ func TestRouteTableTellsApart(t *testing.T) {
 // TestRegionCode gives more regions than a topology has, and than a byte has room for.
 func TestRegionCode(t *testing.T) {
 	t.Parallel()
-	x := NewIndex(IndexConfig{Topology: topology.Default()})
+	x := NewIndex(IndexConfig{Topology: topologyfile.Default()})
 	for i := range 400 {
 		name := fmt.Sprintf("mars-%d", i)
 		code := x.code(name)

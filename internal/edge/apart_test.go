@@ -21,7 +21,7 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/routeheader"
 	"github.com/domicile-api/domicile/internal/rpc/rpctest"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // routeKeys are the public route keys of a test's platform.
@@ -47,7 +47,7 @@ func (p *platform) apart(t *testing.T, id ident.RegionID, service protoreflect.S
 	pl, message := p.places[id], p.topology.Proto()
 	region := message.GetRegions()[pl.index]
 	region.ServicesEndpoint, region.Endpoint = pl.url, "http://edge.example"
-	topo, err := topology.New(message)
+	topo, err := topologyfile.New(message)
 	if err != nil {
 		t.Fatal(err)
 	}

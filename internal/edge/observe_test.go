@@ -18,6 +18,7 @@ import (
 	"github.com/domicile-api/domicile/internal/edge"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/mount"
 	"github.com/domicile-api/domicile/internal/rpc/rpctest"
 )
 
@@ -144,7 +145,7 @@ func TestOneTrace(t *testing.T) {
 	t.Cleanup(func() { _ = provider.Shutdown(context.Background()) })
 	p := newPlatform(t, platformConfig{
 		edge: func(_ *place, c *edge.Config) { c.Tracer, c.Propagator = provider, propagation.TraceContext{} },
-		rpc:  func(c *rpc.Config) { c.Tracer, c.Propagator = provider, propagation.TraceContext{} },
+		rpc:  func(c *mount.Config) { c.Tracer, c.Propagator = provider, propagation.TraceContext{} },
 	})
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 	r := p.request(t, "us-east-1", "acme-eu", http.MethodGet, "/v1/users/canary-id", "", nil)

@@ -29,9 +29,11 @@ import (
 	"github.com/domicile-api/domicile/internal/routeheader"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/mount"
 	"github.com/domicile-api/domicile/internal/rpc/rpctest"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // The tenants of the tests.
@@ -74,7 +76,7 @@ type platformConfig struct {
 	// edge changes the configuration of each edge.
 	edge func(*place, *edge.Config)
 	// rpc changes that of the services.
-	rpc func(*rpc.Config)
+	rpc func(*mount.Config)
 	// instead answers for a region in place of its edge.
 	instead map[ident.RegionID]http.Handler
 	// silent regions have a port and nothing that serves it.
@@ -93,7 +95,7 @@ func newPlatform(t testing.TB, cfg platformConfig) *platform {
 		keys: &rpctest.Keys{}, tenant: make(map[ident.TenantID]string), places: make(map[ident.RegionID]*place),
 		routeKey: make(map[ident.RegionID]ed25519.PrivateKey),
 	}
-	message := topology.Default().Proto()
+	message := topologyfile.Default().Proto()
 	for i, region := range message.GetRegions() {
 		listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -108,7 +110,7 @@ func newPlatform(t testing.TB, cfg platformConfig) *platform {
 		t.Cleanup(func() { _ = listener.Close() })
 	}
 	var err error
-	if p.topology, err = topology.New(message); err != nil {
+	if p.topology, err = topologyfile.New(message); err != nil {
 		t.Fatalf("topology: %v", err)
 	}
 	db, err := pebblestore.OpenMemory(pebblestore.Config{Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
@@ -167,9 +169,9 @@ func (p *platform) start(t testing.TB, pl *place, cfg platformConfig, memory *rp
 	pl.streams = &rpctest.Streams{Gone: make(chan struct{})}
 	profilePath, profiles := profilev1connect.NewProfileServiceHandler(pl.profiles, p.options...)
 	tenancyPath, tenancy := tenancyv1connect.NewTenancyServiceHandler(tenancyv1connect.UnimplementedTenancyServiceHandler{}, p.options...)
-	local, err := rpc.NewHandler(rpc.HandlerConfig{
+	local, err := mount.NewHandler(mount.HandlerConfig{
 		Region: pl.id, Release: "test",
-		Mounts: []rpc.Mount{{Path: profilePath, Handler: profiles}, {Path: tenancyPath, Handler: tenancy}, pl.streams.Mount(p.options...)},
+		Mounts: []mount.Mount{{Path: profilePath, Handler: profiles}, {Path: tenancyPath, Handler: tenancy}, pl.streams.Mount(p.options...)},
 		Guard:  guard.New(p.guardConfig(pl.id)),
 	})
 	if err != nil {

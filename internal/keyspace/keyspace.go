@@ -6,6 +6,7 @@
 //	                      o/<seq>                  an outbox record, 8 bytes big-endian
 //	                      x/<feed>/<region>        a cursor: how far a feed was sent to a region
 //	                      w/<feed>/<region>        a watermark: how far the feed of an origin is applied here
+//	                      g/<feed>/<region>        a guard: the watermark has changed and its version has not, where processes share a table
 //	                      p/<feed>/<region>/<seq><part>  an event that is kept until it can be applied, 8 and 4 bytes big-endian
 //	                      d/<id>                   a tombstone: the entity was deleted, and the watermark has not passed that yet
 //	t/<tenant>/m          multi-primary settings, in the settings table of every region:
@@ -17,6 +18,10 @@
 //	t/<tenant>/u/<shard>  usr/<field>/<hash>       a lookup item: who has a unique value, at home
 //	t/<tenant>/s/<shard>  usr/<field>/<hash>/<id>  a lookup entry of a sealed copy, in a standby
 //	r/parked              <tenant>/<lane>/<feed>/<region>  a stream of which events are kept
+//	r/dirty/<region>      <tenant>/<lane>/<feed>   a lane that could not be sent to a region; its version has the last position known of
+//	r/sweep                                        how far the sweeper has come
+//	r/standings/<region>  <turn>/<tenant>          where lanes of the region's tenants stood, of so many tenants from this one on
+//	r/fence/<tenant>                               copies of the tenant were removed; its version has the record that this was done by
 //
 // All of it is part of the stored form.
 package keyspace
@@ -152,6 +157,11 @@ func Watermark(tenant ident.TenantID, lane ident.Lane, feed replicationv1.Feed, 
 	return store.Key{Partition: Lane(tenant, lane), Sort: watermarkPrefix + feedName(feed) + "/" + string(origin)}
 }
 
+// Guard is the key of what changes with each change of a watermark that its version does not show.
+func Guard(tenant ident.TenantID, lane ident.Lane, feed replicationv1.Feed, origin ident.RegionID) store.Key {
+	return store.Key{Partition: Lane(tenant, lane), Sort: guardPrefix + feedName(feed) + "/" + string(origin)}
+}
+
 // Watermarks bounds the sort keys of all watermarks of a lane.
 func Watermarks() (first, end string) { return watermarkPrefix, "w0" }
 
@@ -227,17 +237,23 @@ func feedName(feed replicationv1.Feed) string {
 func parseFeed(sort, prefix string) (replicationv1.Feed, ident.RegionID, bool) {
 	rest, ok := strings.CutPrefix(sort, prefix)
 	name, region, found := strings.Cut(rest, "/")
-	if !ok || !found || region == "" {
+	feed, known := parseFeedName(name)
+	if !ok || !found || !known || region == "" {
 		return 0, "", false
 	}
+	return feed, ident.RegionID(region), true
+}
+
+// parseFeedName is the inverse of feedName.
+func parseFeedName(name string) (replicationv1.Feed, bool) {
 	for _, feed := range []replicationv1.Feed{
 		replicationv1.Feed_FEED_PROJECTIONS, replicationv1.Feed_FEED_STANDBY, replicationv1.Feed_FEED_SETTINGS,
 	} {
 		if feedName(feed) == name {
-			return feed, ident.RegionID(region), true
+			return feed, true
 		}
 	}
-	return 0, "", false
+	return 0, false
 }
 
 // Lookup is the key of a lookup item. It has the field's number and not its name, so that a release which does not know the

@@ -8,7 +8,7 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/queue"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // A region whose clock is wrong learns it from what it sends: most of the others disagree. One of the others that is wrong harms nobody.
@@ -30,7 +30,7 @@ func TestSendingComparesClocks(t *testing.T) {
 			network := peer.NewInProcess(peer.NewFaults(peer.FaultsConfig{}))
 			for id, skew := range tt.others {
 				server, err := peer.NewServer(peer.ServerConfig{
-					Region: id, Topology: topology.Default(), Queues: map[string]peer.Inbox{"events": {Queue: &box{}, AnyRegion: true}},
+					Region: id, Topology: topologyfile.Default(), Queues: map[string]peer.Inbox{"events": {Queue: &box{}, AnyRegion: true}},
 					Clock: func() time.Time { return now.Add(skew) },
 				})
 				if err != nil {

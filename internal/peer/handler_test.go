@@ -19,7 +19,7 @@ import (
 	"github.com/domicile-api/domicile/gen/domicile/peer/v1/peerv1connect"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 func newKey(fill byte) *peer.Key { return peer.NewKey(bytes.Repeat([]byte{fill}, ed25519.SeedSize)) }
@@ -48,7 +48,7 @@ type gate struct {
 
 func newGate(t testing.TB) *gate {
 	t.Helper()
-	w := newWorld(t, topology.Default())
+	w := newWorld(t, topologyfile.Default())
 	g := &gate{region: w.regions[frankfurt], now: time.Unix(1<<31, 0), key: newKey('v')}
 	path, handler, err := peer.NewHandler(peer.HandlerConfig{
 		Region: frankfurt, Service: w.handlers[frankfurt], Clock: func() time.Time { return g.now }, Logger: slog.New(slog.DiscardHandler),
@@ -232,9 +232,9 @@ func TestProxies(t *testing.T) {
 			w.WriteHeader(status)
 		}))
 		defer server.Close()
-		message := topology.Default().Proto()
+		message := topologyfile.Default().Proto()
 		message.GetRegions()[0].Endpoint = server.URL
-		top, err := topology.New(message)
+		top, err := topologyfile.New(message)
 		if err != nil {
 			t.Fatal(err)
 		}

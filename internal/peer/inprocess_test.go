@@ -16,6 +16,7 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // distances are the round trips of a topology.
@@ -36,7 +37,7 @@ func took(call func()) time.Duration {
 func TestDistance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, topology.Default())
+		w := newWorld(t, topologyfile.Default())
 		w.inProcess(peer.FaultsConfig{RoundTrip: distances(w.topology)})
 		trip := 88600 * time.Microsecond
 		var arrived time.Duration
@@ -118,7 +119,7 @@ func TestPartitionDuringACall(t *testing.T) {
 	t.Parallel()
 	for after, arrives := range map[time.Duration]bool{40 * time.Millisecond: false, 60 * time.Millisecond: true} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, topology.Default())
+			w := newWorld(t, topologyfile.Default())
 			w.inProcess(peer.FaultsConfig{RoundTrip: distances(w.topology)})
 			time.AfterFunc(after, func() { w.faults.Partition(frankfurt) })
 			if _, err := send(t.Context(), w, virginia, frankfurt, "events", "x"); !errors.Is(err, peer.ErrUnreachable) {
@@ -223,7 +224,7 @@ func TestFaultsAreRepeatable(t *testing.T) {
 	t.Parallel()
 	const messages = 1000
 	run := func(seed uint64) (arrived, outcomes []string) {
-		w := newWorld(t, topology.Default())
+		w := newWorld(t, topologyfile.Default())
 		w.inProcess(peer.FaultsConfig{Random: rand.NewPCG(seed, 0)})
 		w.faults.Disturb(peer.Disturbance{Source: virginia, Duplicate: 20, Reorder: 20, Drop: 20})
 		for i := range messages {

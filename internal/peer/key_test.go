@@ -12,7 +12,7 @@ import (
 
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 func load(t *testing.T, dir string) *peer.Key {
@@ -87,7 +87,7 @@ func TestRotation(t *testing.T) {
 	t.Parallel()
 	data, now := t.TempDir(), time.Unix(1<<31, 0)
 	dir := filepath.Join(data, string(virginia))
-	trusted := peer.NewTrusted(topology.Default(), data, func() time.Time { return now })
+	trusted := peer.NewTrusted(topologyfile.Default(), data, func() time.Time { return now })
 	knows := func(want bool, key *peer.Key, when string) {
 		t.Helper()
 		public, ok := trusted.PeerKey(virginia, key.ID())
@@ -127,9 +127,9 @@ func TestTrusted(t *testing.T) {
 	data := t.TempDir()
 	inFolder, inFile := load(t, filepath.Join(data, string(virginia))), newKey('f')
 	outside := load(t, filepath.Join(data, "outside"))
-	message := topology.Default().Proto()
+	message := topologyfile.Default().Proto()
 	message.GetRegions()[0].PeerKeys = []string{base64.StdEncoding.EncodeToString(inFile.Public())}
-	top, err := topology.New(message)
+	top, err := topologyfile.New(message)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -202,6 +202,36 @@ var errUnknownKey = errors.New("the origin or its key is not known")
 // KeyUnknown tells whether a letter was refused only because its key is not known here: its origin may have made it a moment ago.
 func KeyUnknown(err error) bool { return errors.Is(err, errUnknownKey) }
 
+// Opened is what became of a letter.
+type Opened struct {
+	// Message is it without its frame, if it is authentic and neither of the others holds.
+	Message queue.Message
+	// Forged says that it is not authentic: it is to be deleted, and the log says so.
+	Forged bool
+	// Wait says that it cannot be judged yet, or is behind one of its group that cannot: it is to come again.
+	Wait bool
+}
+
+// OpenAll opens messages as they were received.
+func (b *Letterbox) OpenAll(ctx context.Context, messages []queue.Message) []Opened {
+	all := make([]Opened, len(messages))
+	held := make(map[string]bool)
+	for i, m := range messages {
+		opened, err := b.Open(m)
+		switch {
+		case held[m.Group], KeyUnknown(err):
+			held[m.Group], all[i].Wait = true, true
+		case err == nil:
+			all[i].Message = opened
+		default:
+			b.cfg.Logger.ErrorContext(ctx, "a message was refused and deleted",
+				slog.String("queue", b.cfg.Name), slog.String("message", m.ID), slog.Any("error", err))
+			all[i].Forged = true
+		}
+	}
+	return all
+}
+
 // Receive implements queue.Queue. What cannot be judged yet is left in flight: it comes again when its visibility time-out ends, and is a dead
 // letter in the end.
 func (b *Letterbox) Receive(ctx context.Context, r queue.Receive) ([]queue.Message, error) {
@@ -209,22 +239,14 @@ func (b *Letterbox) Receive(ctx context.Context, r queue.Receive) ([]queue.Messa
 	if err != nil {
 		return nil, err
 	}
-	good := messages[:0]
+	var good []queue.Message
 	var forged []string
-	held := make(map[string]bool)
-	for _, m := range messages {
-		if held[m.Group] {
-			continue // What came before it in its group waits.
-		}
-		opened, err := b.Open(m)
+	for i, o := range b.OpenAll(ctx, messages) {
 		switch {
-		case err == nil:
-			good = append(good, opened)
-		case KeyUnknown(err):
-			held[m.Group] = true
-		default:
-			b.cfg.Logger.ErrorContext(ctx, "a message was refused and deleted", slog.String("queue", b.cfg.Name), slog.String("message", m.ID), slog.Any("error", err))
-			forged = append(forged, m.Receipt)
+		case o.Forged:
+			forged = append(forged, messages[i].Receipt)
+		case !o.Wait:
+			good = append(good, o.Message)
 		}
 	}
 	if len(forged) > 0 {

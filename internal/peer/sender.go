@@ -32,6 +32,12 @@ func (s *Sender) Comparing(clock func() time.Time, clocks Clocks) *Sender {
 	return s
 }
 
+// Compare compares the clocks without sending anything.
+func (s *Sender) Compare(ctx context.Context, to ident.RegionID) error {
+	_, err := s.Send(ctx, to, "", nil)
+	return err
+}
+
 // Send puts messages into a queue of region to, under the rules of queue.Queue: an error for each message that was not accepted,
 // which is the queue's own where the port names it; err if the call failed as a whole, and then messages may have been accepted.
 func (s *Sender) Send(ctx context.Context, to ident.RegionID, name string, messages []queue.Outgoing) (failed []error, err error) {

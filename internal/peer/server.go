@@ -163,6 +163,9 @@ func (s *Server) Send(ctx context.Context, r *peerv1.SendRequest) (*peerv1.SendR
 	if err != nil {
 		return nil, err
 	}
+	if r.GetQueue() == "" && len(r.GetMessages()) == 0 {
+		return s.sendAnswer(nil), nil // It asks for the time.
+	}
 	inbox, ok := s.cfg.Queues[r.GetQueue()]
 	switch {
 	case !ok:
@@ -189,14 +192,20 @@ func (s *Server) Send(ctx context.Context, r *peerv1.SendRequest) (*peerv1.SendR
 	if err != nil {
 		return nil, err
 	}
-	answer := &peerv1.SendResponse{Errors: make([]string, len(messages))}
+	results := make([]string, len(messages))
+	for i, err := range failed {
+		results[i] = nameOf(err)
+	}
+	return s.sendAnswer(results), nil
+}
+
+// sendAnswer says what became of messages, and the time here.
+func (s *Server) sendAnswer(results []string) *peerv1.SendResponse {
+	answer := &peerv1.SendResponse{Errors: results}
 	if s.cfg.Clock != nil {
 		answer.Now = timestamppb.New(s.cfg.Clock())
 	}
-	for i, err := range failed {
-		answer.Errors[i] = nameOf(err)
-	}
-	return answer, nil
+	return answer
 }
 
 // DeliverKey implements PeerServiceHandler.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const away = 100 * time.Millisecond
@@ -158,9 +158,9 @@ func TestDialHTTP(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
 	defer server.Close()
-	message := topology.Default().Proto()
+	message := topologyfile.Default().Proto()
 	message.GetRegions()[0].Endpoint = server.URL
-	top, err := topology.New(message)
+	top, err := topologyfile.New(message)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/seal"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -172,7 +173,7 @@ func newWorld(t testing.TB, top *topology.Topology) *world {
 
 func inProcess(t testing.TB) *world {
 	t.Helper()
-	w := newWorld(t, topology.Default())
+	w := newWorld(t, topologyfile.Default())
 	return w.inProcess(peer.FaultsConfig{})
 }
 
@@ -189,7 +190,7 @@ func (w *world) inProcess(cfg peer.FaultsConfig) *world {
 // overHTTP has a server for each region.
 func overHTTP(t testing.TB) *world {
 	t.Helper()
-	message := topology.Default().Proto()
+	message := topologyfile.Default().Proto()
 	data := t.TempDir()
 	servers := make(map[ident.RegionID]*httptest.Server)
 	for _, r := range message.GetRegions() {
@@ -198,7 +199,7 @@ func overHTTP(t testing.TB) *world {
 		r.Endpoint = "http://" + server.Listener.Addr().String()
 		t.Cleanup(server.Close)
 	}
-	top, err := topology.New(message)
+	top, err := topologyfile.New(message)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -86,7 +87,7 @@ type world struct {
 
 func newWorld(tb failer, region ident.RegionID) *world {
 	tb.Helper()
-	w := &world{tb: tb, region: region, top: topology.Default()}
+	w := &world{tb: tb, region: region, top: topologyfile.Default()}
 	db, err := pebblestore.Open(pebblestore.Config{Dir: "data", FS: vfs.NewMem(), SweepInterval: -1})
 	must(tb, err)
 	w.close = func() { _ = db.Close() }

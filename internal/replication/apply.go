@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -25,13 +26,20 @@ type ApplierConfig struct {
 	Region ident.RegionID
 	// Topology has the regions.
 	Topology *topology.Topology
-	// Replica has the projections, and Regional the sealed copies.
+	// Replica has the projections and what heartbeats told, and Regional the sealed copies. Where tables are Shared, one of them may be nil:
+	// what needs it stays in the queue, for a process that has it.
 	Replica, Regional store.Store
+	// Shared says that other processes apply to the same tables, or that this one only reads what others apply: what heartbeats tell is kept
+	// in the table, Watch looks at it, and removals hold for all. See also Survey.
+	Shared bool
+	// Revision numbers the record of a tenant that Directory has; it grows with each change of the record. Nil: where tables are Shared, each
+	// process's directory is taken to be as new as any other's.
+	Revision func(ident.TenantID) uint64
 	// Directory is the directory as this region knows it.
 	Directory Directory
 	// Classes is the class table of this release.
 	Classes *residency.Classes
-	// Sender takes reports of violations to their sources.
+	// Sender takes reports of violations to their sources; nil: only the Observer is told.
 	Sender Sender
 	// Clock is compared with commit times, to say how far the region is behind.
 	Clock func() time.Time
@@ -78,6 +86,10 @@ type Applier struct {
 
 	watchers watchers
 	reasons  reasons
+	told     claims
+	surveyed surveys
+	// notes numbers the notes of parked events that this process puts.
+	notes atomic.Uint64
 
 	mu      sync.Mutex
 	sources map[ident.RegionID]*source
@@ -90,9 +102,11 @@ type Applier struct {
 
 // NewApplier returns the applier of a region.
 func NewApplier(cfg ApplierConfig) (*Applier, error) {
-	if cfg.Topology == nil || cfg.Replica == nil || cfg.Regional == nil || cfg.Directory == nil || cfg.Classes == nil ||
-		cfg.Sender == nil || cfg.Clock == nil {
-		return nil, errors.New("replication: an applier needs all of its configuration but the Observer")
+	if cfg.Topology == nil || cfg.Directory == nil || cfg.Classes == nil || cfg.Clock == nil {
+		return nil, errors.New("replication: an applier needs Topology, Directory, Classes and Clock")
+	}
+	if cfg.Replica == nil && cfg.Regional == nil || !cfg.Shared && (cfg.Replica == nil || cfg.Regional == nil) {
+		return nil, errors.New("replication: an applier needs both tables, or one where they are shared")
 	}
 	self, ok := cfg.Topology.Index(cfg.Region)
 	if !ok {
@@ -165,7 +179,7 @@ func (a *Applier) Apply(ctx context.Context, messages []queue.Message) []Verdict
 			streams[id] = append(streams[id], input{event: content.Event, index: i})
 		case *replicationv1.Envelope_Heartbeat:
 			verdicts[i] = Verdict{Outcome: Done}
-			if err := a.heard(ctx, content.Heartbeat, m.Sent); err != nil {
+			if err := a.beat(ctx, content.Heartbeat, m.Sent); err != nil {
 				verdicts[i] = Verdict{Again, err}
 			}
 		case *replicationv1.Envelope_Violation:
@@ -179,6 +193,15 @@ func (a *Applier) Apply(ctx context.Context, messages []queue.Message) []Verdict
 		a.stream(ctx, id, streams[id], func(i int, v Verdict) { verdicts[streams[id][i].index] = v })
 	}
 	return verdicts
+}
+
+// beat takes in a heartbeat. Where tables are shared, only what is told of where lanes stood is kept, since only that holds whoever receives it
+// and whatever became of what was sent before.
+func (a *Applier) beat(ctx context.Context, beat *replicationv1.Heartbeat, sent time.Time) error {
+	if a.cfg.Shared {
+		return a.keep(ctx, ident.RegionID(beat.GetSource()), beat.GetStandings())
+	}
+	return a.heard(ctx, beat, sent)
 }
 
 // addressable tells whether a stream has a name that keys can be made of.
@@ -197,8 +220,8 @@ func (a *Applier) stream(ctx context.Context, id streamID, inputs []input, tell 
 	for done := 0; done < len(inputs); {
 		var verdicts []Verdict
 		var err error
-		for range attempts {
-			verdicts, err = a.chunk(ctx, id, inputs[done:])
+		for attempt := range attempts {
+			verdicts, err = a.chunk(ctx, id, inputs[done:], attempt > 0)
 			if _, changed := errors.AsType[*store.ConditionError](err); !changed {
 				break
 			}
@@ -217,9 +240,8 @@ func (a *Applier) stream(ctx context.Context, id streamID, inputs []input, tell 
 }
 
 // chunk applies as many events as fit a transaction and returns their verdicts. When it fails, nothing was applied.
-func (a *Applier) chunk(ctx context.Context, id streamID, inputs []input) ([]Verdict, error) {
-	origin, _ := a.cfg.Topology.Index(id.origin)
-	t, err := newTxn(ctx, a.table(id.feed), id, a.cfg.Topology.Jurisdiction(origin))
+func (a *Applier) chunk(ctx context.Context, id streamID, inputs []input, again bool) ([]Verdict, error) {
+	t, err := a.begin(ctx, id, again)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +284,7 @@ func (a *Applier) input(ctx context.Context, t *txn, in input, fx *effects) (Ver
 	e := in.event
 	judged, tenant := a.judge(e)
 	if judged == park {
-		return Verdict{Outcome: Done}, a.putAside(t, in, fx)
+		return Verdict{Outcome: Done}, a.putAside(ctx, t, in, fx)
 	}
 	if judged == hand {
 		if v := a.hand(ctx, in); v.Outcome != Done {
@@ -331,7 +353,7 @@ func (a *Applier) refuse(ctx context.Context, t *txn, e *replicationv1.Event, gr
 	return nil
 }
 
-// table is where a feed's items lie.
+// table is where a feed's items lie; nil when this process does not have it.
 func (a *Applier) table(feed replicationv1.Feed) store.Store {
 	if feed == replicationv1.Feed_FEED_STANDBY {
 		return a.cfg.Regional

@@ -191,7 +191,12 @@ func (a *Applier) Complete(ctx context.Context, s *replicationv1.Stream, q ident
 	}
 	id := idOf(s)
 	return a.repair(ctx, id, func(t *txn, _ *effects) error {
-		if !a.granted(id) || !a.same(id.tenant, began) {
+		if a.cfg.Shared {
+			if _, err := t.get(ctx, keyspace.Fence(id.tenant)); err != nil { // From here on it stays as it is.
+				return err
+			}
+		}
+		if !a.granted(id) || !a.same(ctx, id.tenant, began) {
 			return ErrRefused
 		}
 		t.mark.finish(q)
@@ -204,9 +209,8 @@ func (a *Applier) repair(ctx context.Context, id streamID, change func(*txn, *ef
 	lock := a.lock(id)
 	lock.Lock()
 	defer lock.Unlock()
-	origin, _ := a.cfg.Topology.Index(id.origin)
 	for attempt := 1; ; attempt++ {
-		t, err := newTxn(ctx, a.table(id.feed), id, a.cfg.Topology.Jurisdiction(origin))
+		t, err := a.begin(ctx, id, attempt > 1)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/replication"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // measured is a benchmark's time, and that of the processors for it.
@@ -52,7 +53,7 @@ func BenchmarkPair(b *testing.B) {
 
 // BenchmarkAllPairs is the same for all thirty pairs of the default topology: every region is home to 4 tenants, and is told of all
 // others'.
-func BenchmarkAllPairs(b *testing.B) { benchRegions(b, topology.Default()) }
+func BenchmarkAllPairs(b *testing.B) { benchRegions(b, topologyfile.Default()) }
 
 // BenchmarkRegions is how that grows with the number of regions. An event is one write at one destination.
 func BenchmarkRegions(b *testing.B) {

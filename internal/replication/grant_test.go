@@ -11,6 +11,7 @@ import (
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 func TestGrantOf(t *testing.T) {
@@ -49,7 +50,7 @@ func TestGrantOf(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(test.want, GrantOf(topology.Default(), test.tenant, test.region)); diff != "" {
+			if diff := cmp.Diff(test.want, GrantOf(topologyfile.Default(), test.tenant, test.region)); diff != "" {
 				t.Errorf("grant (-want +got):\n%s", diff)
 			}
 		})
@@ -60,7 +61,7 @@ func TestGrantOf(t *testing.T) {
 // grant is made.
 func TestGrantsKeepThePromises(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	regions := append([]topology.Index{9, topology.NoRegion}, 0, 1, 2, 3, 4, 5)
 	for _, home := range regions {
 		for _, standby := range regions {

@@ -16,9 +16,11 @@ import (
 type source struct {
 	applied, violations uint64
 	parked              int
-	lag                 time.Duration
-	at                  time.Time
-	sentUntil           time.Time
+	// counted is when parked was counted in the tables.
+	counted   time.Time
+	lag       time.Duration
+	at        time.Time
+	sentUntil time.Time
 	// beats are the last heartbeats, in the order in which the queue got them.
 	beats []heartbeat
 }
@@ -142,7 +144,7 @@ type Owed struct {
 	Behind bool
 }
 
-// Owed returns the lanes that are behind or stuck, as far as this process has seen them: see Inspect. A lane that the tenant's record does
+// Owed returns the lanes that are behind or stuck, as far as this process has seen them: see Inspect and Survey. A lane that the tenant's record does
 // not grant, perhaps not any more, is owed nothing: its home would refuse.
 func (a *Applier) Owed() []Owed {
 	now := a.cfg.Clock()
@@ -172,18 +174,12 @@ func (a *Applier) granted(id streamID) bool {
 // Inspect reads the watermarks of a tenant, so that Owed knows of its lanes after a restart. A lane without a watermark counts as
 // behind.
 func (a *Applier) Inspect(ctx context.Context, tenant ident.TenantID, feed replicationv1.Feed, origin ident.RegionID) error {
-	for lane := range ident.Lane(ident.Lanes) {
-		id := streamID{tenant: tenant, feed: feed, origin: origin, lane: lane}
-		m, err := readMark(ctx, a.table(feed), watermarkKey(id))
-		if err != nil {
-			return err
-		}
-		if !m.exists {
-			m.exists, m.Behind = true, true
-		}
-		a.mu.Lock()
-		a.noteLane(id, m, a.cfg.Clock())
-		a.mu.Unlock()
+	marks, err := a.marks(ctx, tenant, feed, origin)
+	if err != nil {
+		return err
+	}
+	for lane, m := range marks {
+		a.noteRead(streamID{tenant: tenant, feed: feed, origin: origin, lane: ident.Lane(lane)}, m)
 	}
 	return nil
 }
@@ -252,6 +248,9 @@ const (
 
 // reportLater reports without waiting for it, so that a source that does not answer holds up nobody. What is too much is left out.
 func (a *Applier) reportLater(ctx context.Context, v *replicationv1.Violation) {
+	if a.cfg.Sender == nil {
+		return
+	}
 	select {
 	case a.reporting <- struct{}{}:
 	default:
@@ -339,6 +338,9 @@ func (a *Applier) heard(ctx context.Context, beat *replicationv1.Heartbeat, sent
 // Fresh returns a time, by the source's clock, before which everything that the source committed for a tenant is applied here; false
 // when that is not known.
 func (a *Applier) Fresh(ctx context.Context, tenant ident.TenantID, feed replicationv1.Feed, origin ident.RegionID) (time.Time, bool, error) {
+	if a.cfg.Shared {
+		return a.freshStored(ctx, tenant, feed, origin)
+	}
 	fresh, err := a.received(ctx, origin)
 	if err != nil {
 		return time.Time{}, false, err

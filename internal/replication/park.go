@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -17,11 +19,68 @@ import (
 // region's store no further.
 const maxParked = 2000
 
+// countAgain is how old the number of parked events may be where other processes park too.
+const countAgain = 10 * time.Second
+
 // parkedOf returns how many events of a source are put aside.
-func (a *Applier) parkedOf(id ident.RegionID) int {
+func (a *Applier) parkedOf(ctx context.Context, id ident.RegionID) (int, error) {
+	now := a.cfg.Clock()
+	a.mu.Lock()
+	parked, counted := a.source(id).parked, a.source(id).counted
+	a.mu.Unlock()
+	if age := now.Sub(counted); !a.cfg.Shared || age >= 0 && age < countAgain {
+		return parked, nil
+	}
+	parked, err := a.countParked(ctx, id)
+	if err != nil {
+		return 0, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.source(id).parked
+	a.source(id).parked, a.source(id).counted = parked, now
+	return parked, nil
+}
+
+// countParked counts the parked events of a source in the tables, as far as it matters.
+func (a *Applier) countParked(ctx context.Context, id ident.RegionID) (count int, err error) {
+	for _, table := range a.tables() {
+		for from, more := "", true; more && count < maxParked; {
+			page, err := table.Query(ctx, store.Query{Partition: keyspace.ParkedStreams(), From: from})
+			if err != nil {
+				return 0, fmt.Errorf("reading which streams have parked events: %w", err)
+			}
+			for _, item := range page.Items {
+				from = item.Key.Sort + "\x00"
+				s, ok := keyspace.ParseParkedStream(item.Key.Sort)
+				if !ok || s.GetOrigin() != string(id) || count >= maxParked {
+					continue
+				}
+				n, err := countStream(ctx, table, s)
+				if err != nil {
+					return 0, err
+				}
+				count += n
+			}
+			more = page.More
+		}
+	}
+	return count, nil
+}
+
+// countStream counts the parked events of a stream, as far as it matters.
+func countStream(ctx context.Context, table store.Store, s *replicationv1.Stream) (count int, err error) {
+	from, to := keyspace.ParkedOf(s)
+	for more := true; more && count < maxParked; {
+		page, err := table.Query(ctx, store.Query{Partition: keyspace.Lane(idOf(s).tenant, idOf(s).lane), From: from, To: to})
+		if err != nil {
+			return 0, fmt.Errorf("reading parked events: %w", err)
+		}
+		count += len(page.Items)
+		if more = page.More; more {
+			from = page.Items[len(page.Items)-1].Key.Sort + "\x00"
+		}
+	}
+	return count, nil
 }
 
 // overflow gives up an event that there is no place to put aside for. A lane that the region answers for is owed a repair from here on;
@@ -33,11 +92,15 @@ func (a *Applier) overflow(t *txn, e *replicationv1.Event) {
 }
 
 // putAside parks an event that is not parked already, if there is a place for it.
-func (a *Applier) putAside(t *txn, in input, fx *effects) error {
-	switch {
-	case in.parked != nil:
+func (a *Applier) putAside(ctx context.Context, t *txn, in input, fx *effects) error {
+	if in.parked != nil {
 		return nil
-	case a.parkedOf(t.stream.origin)+fx.parked >= maxParked:
+	}
+	parked, err := a.parkedOf(ctx, t.stream.origin)
+	if err != nil {
+		return err
+	}
+	if parked+fx.parked >= maxParked {
 		a.overflow(t, in.event)
 		return nil
 	}
@@ -59,15 +122,21 @@ func (a *Applier) park(t *txn, e *replicationv1.Event) error {
 		class = store.ClassRegional
 	}
 	t.put(store.Item{Key: keyspace.Parked(e.GetStream(), ident.Seq(e.GetSeq()), e.GetPart()), Version: position(e), Tag: t.tag(class), Value: value})
-	t.put(store.Item{Key: keyspace.ParkedStream(e.GetStream()), Tag: t.tag(store.ClassGlobal)})
+	t.put(store.Item{Key: keyspace.ParkedStream(e.GetStream()), Version: a.noteVersion(), Tag: t.tag(store.ClassGlobal)})
 	return nil
+}
+
+// noteVersion is a version that no other note has: who removes a note removes the one that was read before nothing was found parked.
+func (a *Applier) noteVersion() ident.Version {
+	process := maphash.String(a.seed, "note") &^ (1 << 63)
+	return ident.Version{Epoch: ident.Epoch(process), Seq: ident.Seq(a.notes.Add(1))}
 }
 
 // RetryParked tries all parked events again, e.g. because the directory has changed or some time has passed. left is how many
 // stay parked.
 func (a *Applier) RetryParked(ctx context.Context) (left int, err error) {
 	counts := make(map[ident.RegionID]int)
-	for _, table := range []store.Store{a.cfg.Replica, a.cfg.Regional} {
+	for _, table := range a.tables() {
 		for from, more := "", true; more; {
 			page, err := table.Query(ctx, store.Query{Partition: keyspace.ParkedStreams(), From: from})
 			if err != nil {
@@ -79,7 +148,7 @@ func (a *Applier) RetryParked(ctx context.Context) (left int, err error) {
 				if !ok {
 					continue
 				}
-				n, err := a.retryStream(ctx, table, s, item.Key)
+				n, err := a.retryStream(ctx, table, s, item)
 				left += n
 				counts[ident.RegionID(s.GetOrigin())] += n
 				if err != nil {
@@ -94,7 +163,7 @@ func (a *Applier) RetryParked(ctx context.Context) (left int, err error) {
 }
 
 // retryStream tries the parked events of a stream again, in their order, and removes the note of it when none is left.
-func (a *Applier) retryStream(ctx context.Context, table store.Store, s *replicationv1.Stream, note store.Key) (left int, err error) {
+func (a *Applier) retryStream(ctx context.Context, table store.Store, s *replicationv1.Stream, note store.Item) (left int, err error) {
 	id := idOf(s)
 	from, to := keyspace.ParkedOf(s)
 	for more := true; more; {
@@ -139,8 +208,8 @@ func (a *Applier) stays(e *replicationv1.Event) bool {
 	return judged == park
 }
 
-// unnote removes the note of a stream unless something was parked meanwhile.
-func (a *Applier) unnote(ctx context.Context, table store.Store, id streamID, s *replicationv1.Stream, note store.Key) error {
+// unnote removes the note of a stream unless something was parked meanwhile, here or by another process.
+func (a *Applier) unnote(ctx context.Context, table store.Store, id streamID, s *replicationv1.Stream, note store.Item) error {
 	lock := a.lock(id)
 	lock.Lock()
 	defer lock.Unlock()
@@ -152,7 +221,8 @@ func (a *Applier) unnote(ctx context.Context, table store.Store, id streamID, s 
 	if len(page.Items) > 0 {
 		return nil
 	}
-	if err := table.Commit(ctx, store.Commit{Ops: []store.Op{{Kind: store.Delete, Item: store.Item{Key: note}}}}); err != nil {
+	op := store.Op{Kind: store.Delete, If: store.VersionIs(note.Version), Item: store.Item{Key: note.Key}}
+	if err := commitEach(ctx, table, []store.Op{op}); err != nil {
 		return fmt.Errorf("removing a note of parked events: %w", err)
 	}
 	return nil

@@ -54,6 +54,11 @@ type RelayTuning struct {
 	FeedDelay time.Duration
 	// SweepInterval is how often outboxes are pruned. Default 5 s.
 	SweepInterval time.Duration
+	// HandleFor is how long Handle sends before it puts aside what is left, and SweepFor how long Sweep takes up new work. Default 20 s and
+	// 30 s, for functions that have a minute.
+	HandleFor, SweepFor time.Duration
+	// SweepTenants is how many tenants Sweep looks at in a run. Default 200.
+	SweepTenants int
 }
 
 func (t RelayTuning) withDefaults() RelayTuning {
@@ -63,6 +68,9 @@ func (t RelayTuning) withDefaults() RelayTuning {
 	t.Heartbeat = orDefault(t.Heartbeat, time.Second)
 	t.FeedDelay = orDefault(t.FeedDelay, time.Second)
 	t.SweepInterval = orDefault(t.SweepInterval, 5*time.Second)
+	t.HandleFor = orDefault(t.HandleFor, 20*time.Second)
+	t.SweepFor = orDefault(t.SweepFor, 30*time.Second)
+	t.SweepTenants = orDefault(t.SweepTenants, 200)
 	return t
 }
 
@@ -93,6 +101,8 @@ type Relay struct {
 	allNow   bool
 	scanning time.Time
 	scanBell chan struct{}
+	// pruned are where lanes stood of tenants whose outboxes Sweep has found empty, to leave those alone that were idle since.
+	pruned map[ident.TenantID][ident.Lanes]ident.Seq
 }
 
 // laneOf names a lane of a tenant.
@@ -106,6 +116,8 @@ type destination struct {
 	index topology.Index
 	id    ident.RegionID
 	work  *work
+	// once says that this is of one batch: what is left of it is marked in the table.
+	once bool
 
 	mu sync.Mutex
 	// reached are the positions that were sent since the last heartbeat.
@@ -138,12 +150,16 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	}
 	for i := range topology.Index(cfg.Topology.Len()) { //nolint:gosec // at most MaxRegions
 		if i != self {
-			r.to = append(r.to, &destination{
-				index: i, id: cfg.Topology.ID(i), work: newWork(), reached: make(map[streamID]ident.Version), beginning: make(map[feedOf][]pair),
-			})
+			r.to = append(r.to, newDestination(i, cfg.Topology.ID(i), newWork()))
 		}
 	}
 	return r, nil
+}
+
+func newDestination(i topology.Index, id ident.RegionID, w *work) *destination {
+	return &destination{
+		index: i, id: id, work: w, reached: make(map[streamID]ident.Version), beginning: make(map[feedOf][]pair),
+	}
 }
 
 // incarnation is the part of deduplication ids that is new with each process, and with each grant that ended: what is sent after
@@ -171,6 +187,22 @@ func (r *Relay) Ring(changes []store.Change) {
 		r.mu.Unlock()
 		return
 	}
+	now := r.cfg.Clock()
+	for key, head := range headsOf(changes) {
+		tenant, err := r.tenant(key.tenant)
+		if err != nil {
+			// The directory may be behind; the tenant is looked at when it has come.
+			r.Look(key.tenant)
+			continue
+		}
+		if !r.markLane(r.to, tenant, key, head, now) {
+			r.prunableLane(key)
+		}
+	}
+}
+
+// headsOf returns how far the lanes have come that a batch of the change feed tells of.
+func headsOf(changes []store.Change) map[laneOf]ident.Seq {
 	heads := make(map[laneOf]ident.Seq)
 	for _, c := range changes {
 		seq, ok := keyspace.ParseOutbox(c.Key.Sort)
@@ -182,22 +214,12 @@ func (r *Relay) Ring(changes []store.Change) {
 			heads[key] = max(heads[key], seq)
 		}
 	}
-	now := r.cfg.Clock()
-	for key, head := range heads {
-		tenant, err := r.tenant(key.tenant)
-		if err != nil {
-			// The directory may be behind; the tenant is looked at when it has come.
-			r.Look(key.tenant)
-			continue
-		}
-		r.markLane(tenant, key, head, now)
-	}
+	return heads
 }
 
-// markLane makes a lane dirty for every destination that is granted something of its tenant.
-func (r *Relay) markLane(tenant routing.Tenant, key laneOf, head ident.Seq, now time.Time) {
-	granted := false
-	for _, d := range r.to {
+// markLane makes a lane dirty for every destination that is granted something of its tenant, and tells whether there is one.
+func (r *Relay) markLane(to []*destination, tenant routing.Tenant, key laneOf, head ident.Seq, now time.Time) (granted bool) {
+	for _, d := range to {
 		grant := GrantOf(r.cfg.Topology, tenant, d.index)
 		for _, feed := range feeds() {
 			if grant.Has(feed) {
@@ -206,9 +228,7 @@ func (r *Relay) markLane(tenant routing.Tenant, key laneOf, head ident.Seq, now 
 			}
 		}
 	}
-	if !granted {
-		r.prunableLane(key)
-	}
+	return granted
 }
 
 // Look makes the relay look at a tenant: its record has changed, or it was seen before its record. Grants that are new begin

@@ -58,6 +58,9 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 	}
 	tenant, err := r.tenant(p.tenant)
 	if errors.Is(err, errNoTenant) {
+		if d.once {
+			return false, err
+		}
 		return false, nil // It is looked at when its record comes.
 	}
 	grant := GrantOf(r.cfg.Topology, tenant, d.index)
@@ -86,7 +89,9 @@ func (r *Relay) send(ctx context.Context, d *destination, p pair) (more bool, er
 		}
 		d.sent(r.stream(p), w.sent)
 		d.work.progress(p, w.sent.Seq, time.Time{}, false)
-		r.prunableLane(laneOf{p.tenant, p.lane})
+		if !d.once {
+			r.prunableLane(laneOf{p.tenant, p.lane})
+		}
 	}
 	return page.More || w.sent.Epoch < tenant.Epoch, err
 }

@@ -11,7 +11,8 @@
 //   - Nothing is taken in that the class tables, the tenant's policy or the law of the region forbid, even if it was sent.
 //
 // Relay and Applier are made of steps that take no time of their own and start no goroutines; their Run methods drive the
-// steps in production. DESIGN.md has the failure modes and what was rejected.
+// steps in production, or processes that live as short as one call: Relay.Handle, Relay.Sweep, and Applier.Apply of Shared tables. (There, Watch
+// starts a goroutine while somebody waits.) DESIGN.md has the failure modes and what was rejected.
 package replication
 
 import (

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"context"
 	"hash/maphash"
 
 	"github.com/domicile-api/domicile/internal/ident"
@@ -19,7 +20,8 @@ func (a *Applier) retirement(tenant ident.TenantID) *retirement {
 
 // Retire runs what removes a tenant's copies, or some of them, and returns its error. Before it runs, everything that was judged by an
 // older record of the tenant has been written, and can be removed; nothing that is forbidden by the record as it is now is written
-// any more. A repair that is under way does not complete. What was known of the tenant's lanes is forgotten: see Inspect.
+// any more. A repair that is under way does not complete. What was known of the tenant's lanes is forgotten: see Inspect. Where tables are
+// Shared, that holds for all processes, and begins with the removal of the tenant's watermarks.
 func (a *Applier) Retire(tenant ident.TenantID, remove func() error) error {
 	a.mu.Lock()
 	r := a.retirement(tenant)
@@ -41,20 +43,37 @@ func (a *Applier) Retire(tenant ident.TenantID, remove func() error) error {
 		a.locks[i].Lock()
 		a.locks[i].Unlock() //nolint:staticcheck // Nothing is done under the lock: who had it has judged and written.
 	}
+	if a.cfg.Shared {
+		if err := a.fence(tenant); err != nil {
+			return err
+		}
+	}
 	return remove()
 }
 
 // Began returns what Complete is to be given at the end of a repair that begins now.
 func (a *Applier) Began(tenant ident.TenantID) uint64 {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.retirement(tenant).changes
+	changes := a.retirement(tenant).changes
+	a.mu.Unlock()
+	if !a.cfg.Shared {
+		return changes
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), fenceTime)
+	defer cancel()
+	return a.fences(ctx, tenant, changes)
 }
 
 // same tells whether no copy of a tenant was or is being removed since Began.
-func (a *Applier) same(tenant ident.TenantID, began uint64) bool {
+func (a *Applier) same(ctx context.Context, tenant ident.TenantID, began uint64) bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	r := a.retirement(tenant)
-	return r.active == 0 && r.changes == began
+	r := *a.retirement(tenant)
+	a.mu.Unlock()
+	if r.active > 0 {
+		return false
+	}
+	if !a.cfg.Shared {
+		return r.changes == began
+	}
+	return began != 0 && a.fences(ctx, tenant, r.changes) == began
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const userName = "domicile.profile.v1.User"
@@ -445,5 +446,5 @@ func regionsOf(tb testing.TB, n int) *topology.Topology {
 			Latitude: float64(i), Longitude: float64(i),
 		})
 	}
-	return must[*topology.Topology](tb)(topology.New(made))
+	return must[*topology.Topology](tb)(topologyfile.New(made))
 }

@@ -64,16 +64,9 @@ func (r *Relay) scanTenant(ctx context.Context, id ident.TenantID) error {
 	if err != nil {
 		return nil //nolint:nilerr // nothing is told of it; when its record comes, it is looked at
 	}
-	var heads [ident.Lanes]ident.Version
-	wrote := false
-	for lane := range ident.Lane(ident.Lanes) {
-		if heads[lane], err = r.counter(ctx, id, lane); err != nil {
-			return err
-		}
-		wrote = wrote || heads[lane].Seq > 0
-	}
-	if !wrote {
-		return nil
+	heads, wrote, err := r.heads(ctx, id)
+	if err != nil || !wrote {
+		return err
 	}
 	now := r.cfg.Clock()
 	for lane := range ident.Lane(ident.Lanes) {
@@ -82,6 +75,25 @@ func (r *Relay) scanTenant(ctx context.Context, id ident.TenantID) error {
 		}
 	}
 	return nil
+}
+
+// heads reads the counters of a tenant's lanes. wrote is false when nothing was ever written.
+func (r *Relay) heads(ctx context.Context, id ident.TenantID) (heads [ident.Lanes]ident.Version, wrote bool, err error) {
+	for lane := range ident.Lane(ident.Lanes) {
+		if heads[lane], err = r.counter(ctx, id, lane); err != nil {
+			return heads, false, err
+		}
+		wrote = wrote || heads[lane].Seq > 0
+	}
+	return heads, wrote, nil
+}
+
+// needsSending tells whether a pair has something that is to be sent, or a cursor that is to be deleted.
+func needsSending(granted, sent bool, c cursor, head ident.Version, epoch ident.Epoch) bool {
+	if !granted {
+		return sent
+	}
+	return !sent || c.version.Seq < head.Seq || c.version.Epoch < epoch
 }
 
 func (r *Relay) scanLane(ctx context.Context, tenant routing.Tenant, key laneOf, head ident.Version, now time.Time) error {
@@ -94,8 +106,7 @@ func (r *Relay) scanLane(ctx context.Context, tenant routing.Tenant, key laneOf,
 		for _, feed := range feeds() {
 			c, sent := cursors[cursorID{feed, d.id}]
 			p := pair{tenant: key.tenant, lane: key.lane, feed: feed}
-			behind := c.version.Seq < head.Seq || c.version.Epoch < tenant.Epoch
-			if grant.Has(feed) && (!sent || behind) || !grant.Has(feed) && sent {
+			if needsSending(grant.Has(feed), sent, c, head, tenant.Epoch) {
 				d.work.mark(p, head.Seq, now)
 				d.work.progressOf(p, c.version.Seq)
 			}

@@ -25,6 +25,8 @@ type txn struct {
 	// before is the mark as stored; nil when there is none.
 	before   []byte
 	beforeAt ident.Version
+	// guard says what else than its version has changed of the mark, where other processes change it too.
+	guard guard
 	// graves says that there may be tombstones.
 	graves bool
 	slots  map[store.Key]*slot
@@ -120,7 +122,11 @@ func (t *txn) commit(ctx context.Context) error {
 	if !changed && !moved {
 		return nil
 	}
-	if err := t.table.Commit(ctx, store.Commit{Ops: append(ops, op)}); err != nil {
+	ops = append(ops, op)
+	if moved && t.guard.on {
+		ops = append(ops, t.guard.op(t))
+	}
+	if err := t.table.Commit(ctx, store.Commit{Ops: ops}); err != nil {
 		return fmt.Errorf("applying: %w", err)
 	}
 	return nil

@@ -12,6 +12,8 @@ type watchers struct {
 	count atomic.Int64
 	mu    sync.Mutex
 	bells map[ident.TenantID]*bell
+	// polled are the tenants whose watermarks are polled, because other processes move them.
+	polled map[ident.TenantID]struct{}
 }
 
 // bell is closed when a watermark moves.
@@ -22,6 +24,9 @@ type bell struct {
 
 // Watch returns a channel that is closed when the watermark of any lane of a tenant next moves in this process. To wait for a
 // position, watch first, then read the watermarks, then wait. Cancel must be called once, when it is no longer waited for.
+//
+// Where tables are Shared, other processes move watermarks too: while somebody waits, a goroutine looks at those of the tenant, again and
+// again, and the channel is closed up to a tenth of a second later, and once for nothing.
 func (a *Applier) Watch(tenant ident.TenantID) (moved <-chan struct{}, cancel func()) {
 	w := &a.watchers
 	w.count.Add(1)
@@ -36,6 +41,13 @@ func (a *Applier) Watch(tenant ident.TenantID) (moved <-chan struct{}, cancel fu
 		w.bells[tenant] = b
 	}
 	b.waiting++
+	if _, polled := w.polled[tenant]; a.cfg.Shared && !polled {
+		if w.polled == nil {
+			w.polled = make(map[ident.TenantID]struct{})
+		}
+		w.polled[tenant] = struct{}{}
+		go a.poll(tenant)
+	}
 	return b.ch, func() { w.leave(tenant, b) }
 }
 

@@ -64,6 +64,13 @@ func (w *work) mark(p pair, head ident.Seq, now time.Time) {
 	w.ring()
 }
 
+// putAside makes a pair dirty that is not to be tried.
+func (w *work) putAside(p pair, head ident.Seq, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pairs[p] = &dirt{since: now, head: head, taken: true}
+}
+
 // ring wakes who waits for work; mu is held.
 func (w *work) ring() {
 	select {
@@ -112,6 +119,58 @@ func (w *work) progress(p pair, sent ident.Seq, oldest time.Time, lost bool) {
 	}
 }
 
+// heir is an empty work of the same destination, which is left alone as long.
+func (w *work) heir() *work {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := newWork()
+	h.down, h.failures, h.failure = w.down, w.failures, w.failure
+	return h
+}
+
+// learn takes over from an heir how the destination answered.
+func (w *work) learn(heir *work) {
+	heir.mu.Lock()
+	down, failures, failure := heir.down, heir.failures, heir.failure
+	heir.mu.Unlock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down, w.failures, w.failure = down, failures, failure
+}
+
+// resting tells whether the destination is to be left alone.
+func (w *work) resting(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return now.Before(w.down)
+}
+
+// retry gives a pair back that something changed under, to be tried again at once; false when that has happened too often.
+func (w *work) retry(p pair) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.pairs[p]
+	if d.attempts >= attempts {
+		return false
+	}
+	d.attempts++
+	d.taken, d.again = false, false
+	w.ready = append(w.ready, p)
+	w.ring()
+	return true
+}
+
+// left returns the pairs that are dirty, and how far the outbox of each was seen to reach.
+func (w *work) left() map[pair]ident.Seq {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left := make(map[pair]ident.Seq, len(w.pairs))
+	for p, d := range w.pairs {
+		left[p] = d.head
+	}
+	return left
+}
+
 // done gives a pair back that was tried with success; more says that not all was sent.
 func (w *work) done(p pair, more bool) {
 	w.mu.Lock()
@@ -146,6 +205,14 @@ func (w *work) failed(p pair, err error, whole bool, now time.Time, jitter float
 		w.late[p] = now.Add(pause(d.attempts, jitter))
 	}
 	w.ring()
+}
+
+// refused notes that the destination did not take something.
+func (w *work) refused(err error, now time.Time, jitter float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failures++
+	w.failure, w.down = err, now.Add(pause(w.failures, jitter))
 }
 
 // answered notes that the destination has taken something: what waits because it did not is tried at once.

@@ -30,6 +30,7 @@ import (
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // The default topology's regions, in its order.
@@ -244,10 +245,13 @@ type failer interface {
 	Errorf(format string, args ...any)
 }
 
+// begun is when worlds begin, as their tables know it.
+func begun() time.Time { return time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC) }
+
 // tables are opened once a test: a store is slow to open, and tenants do not meet.
 func openTables(tb testing.TB) func(name string) store.Store {
 	tb.Helper()
-	db, err := pebblestore.OpenMemory(pebblestore.Config{SweepInterval: -1})
+	db, err := pebblestore.OpenMemory(pebblestore.Config{SweepInterval: -1, Clock: begun})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -267,7 +271,7 @@ func newCatalog(tb failer) *residency.Catalog {
 func newWorld(tb failer, tables func(string) store.Store, off safeguards) *world {
 	tb.Helper()
 	w := &world{
-		tb: tb, table: tables("home"), catalog: newCatalog(tb), now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC), off: off,
+		tb: tb, table: tables("home"), catalog: newCatalog(tb), now: begun(), off: off,
 		dir: &directory{tenants: make(map[ident.TenantID]routing.Tenant), tables: make(map[string]*residency.Classes)},
 		net: &network{queues: make(map[ident.RegionID]map[string]*fifo), down: make(map[ident.RegionID]bool)},
 	}
@@ -284,7 +288,7 @@ func newWorld(tb failer, tables func(string) store.Store, off safeguards) *world
 
 func (w *world) startApplier(r *region) {
 	a, err := NewApplier(ApplierConfig{
-		Region: r.id, Topology: topology.Default(), Replica: r.replica, Regional: r.regional, Directory: w.dir,
+		Region: r.id, Topology: topologyfile.Default(), Replica: r.replica, Regional: r.regional, Directory: w.dir,
 		Classes: w.catalog.Classes(), Sender: w.net, Clock: func() time.Time { return w.now },
 		Background: func(f func()) { f() },
 		Oldest:     func(context.Context) (time.Time, error) { return w.net.oldest(r.id), nil },
@@ -299,7 +303,7 @@ func (w *world) startApplier(r *region) {
 // startRelay begins a relay that knows nothing of what an earlier one remembered.
 func (w *world) startRelay(tuning RelayTuning) {
 	r, err := NewRelay(RelayConfig{
-		Region: home, Topology: topology.Default(), Table: w.table, Maker: w.maker, Sender: w.net, Tenants: w.dir,
+		Region: home, Topology: topologyfile.Default(), Table: w.table, Maker: w.maker, Sender: w.net, Tenants: w.dir,
 		Clock: func() time.Time { return w.now }, Jitter: func() float64 { return 1 }, Rand: rand.Reader, Tuning: tuning,
 	})
 	if err != nil {

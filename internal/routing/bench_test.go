@@ -12,6 +12,7 @@ import (
 	"github.com/domicile-api/domicile/internal/directory"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -45,7 +46,7 @@ func randomCalls(random *rand.Rand) []routing.Input {
 // BenchmarkDecide is the decision alone, the tenant's record at hand.
 func BenchmarkDecide(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
-	d, calls := topology.Default(), randomCalls(random)
+	d, calls := topologyfile.Default(), randomCalls(random)
 	for i := range calls {
 		calls[i].Tenant = randomTenant(random)
 	}
@@ -66,7 +67,7 @@ func BenchmarkDecide(b *testing.B) {
 // just read from the request, so that it is in a cache.
 func BenchmarkDecideOverMillion(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
-	d, calls := topology.Default(), randomCalls(random)
+	d, calls := topologyfile.Default(), randomCalls(random)
 	index := directory.NewIndex(directory.IndexConfig{Topology: d})
 	fill(index, d, random)
 	zipf, shuffled := rand.NewZipf(random, 1.1, 1, million-1), random.Perm(million)
@@ -129,7 +130,7 @@ func BenchmarkRouteOfProcedure(b *testing.B) {
 }
 
 func TestDecideDoesNotAllocate(t *testing.T) { //nolint:paralleltest // It counts allocations.
-	d := topology.Default()
+	d := topologyfile.Default()
 	m, err := routing.NewMethods(platformServices()...)
 	if err != nil {
 		t.Fatal(err)

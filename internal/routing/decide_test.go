@@ -14,6 +14,7 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -138,7 +139,7 @@ func TestDecide(t *testing.T) {
 			routing.Refuse, virginia, routing.RuleTransit, draining,
 		},
 	}
-	d := topology.Default()
+	d := topologyfile.Default()
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -258,7 +259,7 @@ func contains(all []errorsv1.Reason, one errorsv1.Reason) bool {
 // few sets of them dead or draining.
 func TestEveryCombination(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	healths := make([]routing.Health, 0, 4+2*d.Len())
 	healths = append(healths, routing.Health{}, routing.Health{Dead: ^uint32(0)}, routing.Health{Draining: ^uint32(0)},
 		routing.Health{Dead: set(frankfurt, dublin), Draining: set(virginia, frankfurt)})
@@ -376,7 +377,7 @@ func randomTopology(t *rapid.T) *topology.Topology {
 		}
 		_, _ = fmt.Fprintf(&text, "  - {id: r-%d, jurisdiction: L%d, roles: [%s], port: %d}\n", i, law, roles, 10000+20*i)
 	}
-	d, err := topology.Parse("random", []byte(text.String()))
+	d, err := topologyfile.Parse("random", []byte(text.String()))
 	if err != nil {
 		t.Fatal(err)
 	}

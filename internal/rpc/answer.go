@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+
+	"github.com/domicile-api/domicile/internal/rpc/exchange"
 )
 
 // heldMax bounds what is kept of an answer that is going to be replaced.
@@ -21,9 +23,9 @@ const (
 // A successful answer passes through untouched: nothing of it is held, flushing and trailers work.
 func Answers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &exchange{get: r.Method == http.MethodGet}
+		x := &exchange.Exchange{Get: r.Method == http.MethodGet}
 		a := &answer{w: w, r: r, x: x, protocol: ProtocolOf(r)}
-		next.ServeHTTP(a, r.WithContext(withExchange(r.Context(), x)))
+		next.ServeHTTP(a, r.WithContext(exchange.With(r.Context(), x)))
 		a.finish()
 	})
 }
@@ -42,7 +44,7 @@ const (
 type answer struct {
 	w        http.ResponseWriter
 	r        *http.Request
-	x        *exchange
+	x        *exchange.Exchange
 	protocol Protocol
 	mode     mode
 	status   int
@@ -130,7 +132,7 @@ func (a *answer) finish() {
 	switch {
 	case a.mode == holding && a.status >= http.StatusBadRequest:
 		f, code := a.failure()
-		if token := a.x.token.Load(); token != nil {
+		if token := a.x.Token.Load(); token != nil {
 			a.w.Header().Set(HeaderConsistency, *token)
 		}
 		writeStatus(a.w, a.r, a.protocol, code, f)

@@ -10,6 +10,9 @@ import (
 	"github.com/domicile-api/domicile/internal/fault"
 )
 
+// DefaultMaxBytes is how large a request may be.
+const DefaultMaxBytes = 4 << 20
+
 // LimitBody bounds what a request may bring. It refuses a body that says it is larger at once, and else returns the request with a body
 // whose reading fails at the limit, and when it takes longer than the server waits. These failures keep their reason through the
 // libraries that read the body.

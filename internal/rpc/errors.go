@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
-	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/protobuf/proto"
@@ -24,15 +24,8 @@ import (
 // Domain is the domain of every ErrorInfo.
 const Domain = "domicile.dev"
 
-// The headers that an error can bring with it.
-const (
-	headerRetryAfter   = "Retry-After"
-	headerAuthenticate = "WWW-Authenticate"
-	// HeaderHome names the tenant's home region in an answer.
-	HeaderHome = "Domicile-Home"
-	// metadataHome is the metadata key whose value is also sent as HeaderHome.
-	metadataHome = "home_region"
-)
+// metadataHome is the metadata key whose value is also sent as HeaderHome.
+const metadataHome = "home_region"
 
 // policy is what follows from a reason, as the contract says it.
 type policy struct {
@@ -42,8 +35,8 @@ type policy struct {
 	advice string
 }
 
-// policies is read once from the contract's descriptor; the index is the reason's number.
-var policies = readPolicies() //nolint:gochecknoglobals // an immutable table
+// policies is read from the contract's descriptor with the first error; the index is the reason's number.
+var policies = sync.OnceValue(readPolicies) //nolint:gochecknoglobals // an immutable table
 
 func readPolicies() []policy {
 	values := errorsv1.Reason_REASON_UNSPECIFIED.Descriptor().Values()
@@ -70,10 +63,11 @@ func readPolicies() []policy {
 
 // policyOf returns what follows from a reason; an unknown one is an internal error.
 func policyOf(reason errorsv1.Reason) policy {
-	if reason > 0 && int(reason) < len(policies) && policies[reason].name != "" {
-		return policies[reason]
+	table := policies()
+	if reason > 0 && int(reason) < len(table) && table[reason].name != "" {
+		return table[reason]
 	}
-	return policies[errorsv1.Reason_REASON_INTERNAL]
+	return table[errorsv1.Reason_REASON_INTERNAL]
 }
 
 // HTTPStatus returns the status that a reason has over REST and Connect.
@@ -87,7 +81,6 @@ func ReasonName(reason errorsv1.Reason) string { return policyOf(reason).name }
 func ToFault(err error) *fault.Error {
 	var (
 		typed     *fault.Error
-		invalid   *protovalidate.ValidationError
 		oversized *http.MaxBytesError
 		coded     *connect.Error
 	)
@@ -97,8 +90,6 @@ func ToFault(err error) *fault.Error {
 			return internalFault(err)
 		}
 		return typed
-	case errors.As(err, &invalid):
-		return invalidFault(invalid)
 	case errors.Is(err, store.ErrFull):
 		return fault.Wrap(errorsv1.Reason_REASON_STORAGE_FULL, err, "the region's storage is full; reads go on")
 	case errors.Is(err, store.ErrTooLarge):
@@ -180,19 +171,6 @@ func codedFault(err *connect.Error) *fault.Error {
 		return internalFault(err)
 	}
 	return fault.Wrap(reason, err, "%s", codedTexts[reason])
-}
-
-func infoOf(err *connect.Error) *errdetails.ErrorInfo {
-	for _, detail := range err.Details() {
-		value, valueErr := detail.Value()
-		if valueErr != nil {
-			continue
-		}
-		if info, ok := value.(*errdetails.ErrorInfo); ok && info.GetDomain() == Domain {
-			return info
-		}
-	}
-	return nil
 }
 
 // ToConnect returns what is sent for an error: its reason's code, its text, and the details that every protocol carries.

@@ -16,6 +16,8 @@ import (
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	"github.com/domicile-api/domicile/internal/fault"
+	"github.com/domicile-api/domicile/internal/rpc/exchange"
+	"github.com/domicile-api/domicile/internal/rpc/undecoded"
 )
 
 // The gRPC status, in trailers.
@@ -27,7 +29,7 @@ const (
 
 // failure finds out why the answer is a failure, and with which HTTP status it leaves.
 func (a *answer) failure() (*fault.Error, int) {
-	if f := a.x.failure.Load(); f != nil {
+	if f := a.x.Failure.Load(); f != nil {
 		return f, HTTPStatus(f.Reason)
 	}
 	// A library has refused. HTTP's own refusals keep their status, which says more than the reason's.
@@ -39,7 +41,7 @@ func (a *answer) failure() (*fault.Error, int) {
 	}
 	var f *fault.Error
 	if a.protocol == REST {
-		f = restFault(a.held.Bytes(), a.x.reached.Load())
+		f = restFault(a.held.Bytes(), a.x.Reached.Load())
 	} else {
 		f = connectFault(a.held.Bytes(), a.x)
 	}
@@ -64,7 +66,7 @@ func restFault(body []byte, reached bool) *fault.Error {
 	if f := statusFault(message); f != nil {
 		return f
 	}
-	if f := decodeFault(message.GetMessage()); f != nil {
+	if f := undecoded.Fault(message.GetMessage()); f != nil {
 		return f
 	}
 	code := connect.Code(uint32(message.GetCode())) //nolint:gosec // an unknown code has no reason
@@ -96,12 +98,12 @@ func statusFault(message *status.Status) *fault.Error {
 }
 
 // connectFault reads an error of the Connect protocol that no interceptor made.
-func connectFault(body []byte, x *exchange) *fault.Error {
+func connectFault(body []byte, x *exchange.Exchange) *fault.Error {
 	var message connectError
 	if err := json.Unmarshal(body, &message); err != nil {
 		return internalFault(err)
 	}
-	if f := decodeFault(message.Message); f != nil {
+	if f := undecoded.Fault(message.Message); f != nil {
 		return f
 	}
 	var code connect.Code
@@ -126,8 +128,8 @@ func (e connectError) status(code connect.Code) *status.Status {
 }
 
 // unreachedFault is codeFault, but what a library calls internal before anything was reached is a request that breaks its protocol.
-func unreachedFault(code connect.Code, x *exchange) *fault.Error {
-	if !x.reached.Load() && (code == connect.CodeInternal || code == connect.CodeUnknown) {
+func unreachedFault(code connect.Code, x *exchange.Exchange) *fault.Error {
+	if !x.Reached.Load() && (code == connect.CodeInternal || code == connect.CodeUnknown) {
 		return fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the request breaks the rules of its protocol")
 	}
 	return codeFault(code)
@@ -154,12 +156,12 @@ func (a *answer) finishWebHeaders() {
 }
 
 // mendTrailers adds a reason to a gRPC status that has none: one that the library gave, not an interceptor.
-func mendTrailers(h http.Header, prefix string, x *exchange) {
+func mendTrailers(h http.Header, prefix string, x *exchange.Exchange) {
 	number := h.Get(prefix + grpcStatus)
 	if number == "" || number == "0" || h.Get(prefix+grpcDetails) != "" {
 		return
 	}
-	f := x.failure.Load()
+	f := x.Failure.Load()
 	if f == nil {
 		f = grpcFault(number, h.Get(prefix+grpcMessage), x)
 	}
@@ -168,9 +170,9 @@ func mendTrailers(h http.Header, prefix string, x *exchange) {
 	}
 }
 
-func grpcFault(number, message string, x *exchange) *fault.Error {
+func grpcFault(number, message string, x *exchange.Exchange) *fault.Error {
 	if text, err := url.PathUnescape(message); err == nil {
-		if f := decodeFault(text); f != nil {
+		if f := undecoded.Fault(text); f != nil {
 			return f
 		}
 	}
@@ -229,7 +231,7 @@ func (a *answer) envelopeFault(envelope []byte) *fault.Error {
 		if json.Unmarshal(payload, &end) != nil || end.Error == nil || len(end.Error.Details) > 0 {
 			return nil //nolint:nilerr // it needs no mending, or cannot be mended
 		}
-		if f := a.x.failure.Load(); f != nil {
+		if f := a.x.Failure.Load(); f != nil {
 			return f
 		}
 		var code connect.Code
@@ -247,7 +249,7 @@ func (a *answer) envelopeFault(envelope []byte) *fault.Error {
 	if !webFailed(h) {
 		return nil
 	}
-	if f := a.x.failure.Load(); f != nil {
+	if f := a.x.Failure.Load(); f != nil {
 		return f
 	}
 	return grpcFault(h.Get(grpcStatus), h.Get(grpcMessage), a.x)

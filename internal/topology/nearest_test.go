@@ -7,11 +7,12 @@ import (
 
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 func TestNearest(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	for country, want := range map[string]ident.RegionID{
 		"DE": "eu-central-1", "de": "eu-central-1", "De": "eu-central-1", "CH": "eu-central-1", "RU": "eu-central-1",
 		"IE": "eu-west-1", "GB": "eu-west-1", "PT": "eu-west-1", "IS": "eu-west-1",
@@ -32,7 +33,7 @@ func TestNearest(t *testing.T) {
 // A region is nearest if no other is nearer, by another formula for the distance: the spherical law of cosines on vectors.
 func TestNearestIsNearest(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	points := topology.Countries()
 	if len(points) < 249 {
 		t.Fatalf("%d countries, ISO 3166-1 has 249", len(points))
@@ -67,7 +68,7 @@ func dot(a, b [3]float64) float64 { return a[0]*b[0] + a[1]*b[1] + a[2]*b[2] }
 
 func TestNearestWithoutCoordinates(t *testing.T) {
 	t.Parallel()
-	d, err := topology.Parse("n.yaml", []byte(`regions:
+	d, err := topologyfile.Parse("n.yaml", []byte(`regions:
   - {id: eu-1, jurisdiction: EU, roles: [home], port: 8081}
   - {id: us-1, jurisdiction: US, roles: [home, control], port: 8082}
   - {id: sg-1, jurisdiction: SG, roles: [home], port: 8083, latitude: 1.35, longitude: 103.82}
@@ -85,7 +86,7 @@ func TestNearestWithoutCoordinates(t *testing.T) {
 }
 
 func TestReadsDoNotAllocate(t *testing.T) { //nolint:paralleltest // It counts allocations.
-	d := topology.Default()
+	d := topologyfile.Default()
 	var sum int
 	if n := testing.AllocsPerRun(100, func() {
 		sum += int(d.Nearest("de")) + len(d.Endpoint(1)) + int(d.Control())

@@ -1,12 +1,14 @@
-// Package topology has the regions of a deployment: what the topology file says, checked, in a form that the request path
-// reads without a lock and without an allocation.
+// Package topology has the regions of a deployment, in a form that the request path reads without a lock and without an allocation.
 //
 // A Topology is immutable and consistent: each region has an id and a port of its own, each jurisdiction has a home, each
 // standby lies in its home's jurisdiction and has a third region as witness, and exactly one region is the control region.
-// Whatever breaks that is refused by Parse, with file, line, column and what to do, all of it at once.
+// Whatever breaks that is refused by package topologyfile, which reads the topology file and is where all the rules stand. A topology
+// that was checked there travels as bytes, made by Marshal, to programs that are too small to check one: Unmarshal refuses them when they
+// were damaged on the way.
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -37,7 +39,8 @@ const (
 	// OperationsOffset is how far an operations port lies above the port that it belongs to: the platform's above the global
 	// one (8090), a single region's process above the region's.
 	OperationsOffset = 10
-	maxPort          = 65535
+	// MaxPort is the highest port that there is.
+	MaxPort = 65535
 )
 
 // Topology is the regions of a deployment. It never changes, so any number of goroutines may read it.
@@ -58,17 +61,16 @@ type Topology struct {
 	roundTrips []time.Duration
 }
 
-// New checks a topology made in code as Parse checks a file. It does not keep the message.
-func New(message *topologyv1.Topology) (*Topology, error) {
-	data, err := marshal(message)
-	if err != nil {
+// ErrUnchecked is the refusal of a message that topologyfile would have refused, and of which no Topology can be made.
+var ErrUnchecked = errors.New("topology: the message was not checked")
+
+// FromChecked makes the topology of a message that topologyfile has checked, and takes the message over. It is for that package and for
+// those who carry what it has checked: here only what would break a Topology itself is refused, with ErrUnchecked. To make a topology in
+// code, call topologyfile.New.
+func FromChecked(message *topologyv1.Topology) (*Topology, error) {
+	if err := checkForm(message); err != nil {
 		return nil, err
 	}
-	return Parse("topology", data)
-}
-
-// build makes the topology of a message that was checked. It takes the message over.
-func build(message *topologyv1.Topology) *Topology {
 	t := &Topology{
 		message: message,
 		byID:    make(map[ident.RegionID]Index, len(message.GetRegions())),
@@ -97,14 +99,37 @@ func build(message *topologyv1.Topology) *Topology {
 		}
 		if region.GetEndpoint() == "" {
 			t.defaulted |= 1 << at
-			region.Endpoint = localEndpoint(region.GetPort())
+			region.Endpoint = LocalEndpoint(region.GetPort())
 		}
 		region.Endpoint = strings.TrimRight(region.GetEndpoint(), "/")
 		region.ServicesEndpoint = strings.TrimRight(region.GetServicesEndpoint(), "/")
 	}
 	t.nearest = newNearestTable(t)
 	t.roundTrips = newRoundTrips(t)
-	return t
+	return t, nil
+}
+
+// checkForm refuses what a Topology's tables have no place for.
+func checkForm(message *topologyv1.Topology) error {
+	ids, controls := make(map[string]bool, len(message.GetRegions())), 0
+	for _, region := range message.GetRegions() {
+		if region.GetId() == "" || ids[region.GetId()] {
+			return fmt.Errorf("%w: a region without an id of its own", ErrUnchecked)
+		}
+		ids[region.GetId()] = true
+		if slices.Contains(region.GetRoles(), topologyv1.Role_ROLE_CONTROL) {
+			controls++
+		}
+	}
+	if len(ids) > MaxRegions || controls != 1 {
+		return fmt.Errorf("%w: %d regions, %d of them the control region", ErrUnchecked, len(ids), controls)
+	}
+	for _, trip := range message.GetRoundTripTimes() {
+		if len(trip.GetBetween()) != 2 || !ids[trip.GetBetween()[0]] || !ids[trip.GetBetween()[1]] {
+			return fmt.Errorf("%w: a round trip that is not between two regions", ErrUnchecked)
+		}
+	}
+	return nil
 }
 
 func roleBit(role topologyv1.Role) uint8 {
@@ -114,7 +139,8 @@ func roleBit(role topologyv1.Role) uint8 {
 	return 1 << uint8(role)
 }
 
-func localEndpoint(port int32) string {
+// LocalEndpoint returns the URL of a region that the file gives none: its port on this machine.
+func LocalEndpoint(port int32) string {
 	return "http://127.0.0.1:" + strconv.Itoa(int(port))
 }
 
@@ -211,16 +237,16 @@ func (t *Topology) WithPortBase(n int) (*Topology, error) {
 		port := int(region.GetPort()) + shift
 		lowest, highest = min(lowest, port), max(highest, port+OperationsOffset)
 	}
-	if n < 1 || n > maxPort || lowest < 1 || highest > maxPort {
+	if n < 1 || n > MaxPort || lowest < 1 || highest > MaxPort {
 		return nil, fmt.Errorf("port base %d needs the ports %d to %d: choose one between %d and %d",
-			n, lowest, highest, n-lowest+1, n-highest+maxPort)
+			n, lowest, highest, n-lowest+1, n-highest+MaxPort)
 	}
 	moved := *t
 	moved.base = n
 	moved.message = proto.CloneOf(t.message)
 	for set := t.defaulted; set != 0; set &= set - 1 {
 		region := moved.message.GetRegions()[bits.TrailingZeros32(set)]
-		region.Endpoint = localEndpoint(region.GetPort() + int32(shift)) //nolint:gosec // Both ends were checked above.
+		region.Endpoint = LocalEndpoint(region.GetPort() + int32(shift)) //nolint:gosec // Both ends were checked above.
 	}
 	for _, region := range moved.message.GetRegions() {
 		region.Port += int32(shift) //nolint:gosec // Both ends were checked above.

@@ -10,6 +10,7 @@ import (
 	topologyv1 "github.com/domicile-api/domicile/gen/domicile/topology/v1"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -18,41 +19,9 @@ const (
 	control = topologyv1.Role_ROLE_CONTROL
 )
 
-func TestDefaultIsTheTableOfTheDesign(t *testing.T) {
-	t.Parallel()
-	type row struct {
-		ID, Place, Law   string
-		Roles            []topologyv1.Role
-		Standby, Witness string
-		Port             int32
-	}
-	want := []row{
-		{"eu-central-1", "Frankfurt", "EU", []topologyv1.Role{home}, "eu-west-1", "us-west-2", 8081},
-		{"eu-west-1", "Dublin", "EU", []topologyv1.Role{standby}, "", "", 8082},
-		{"us-east-1", "Virginia", "US", []topologyv1.Role{home, control}, "us-west-2", "eu-west-1", 8083},
-		{"us-west-2", "Oregon", "US", []topologyv1.Role{standby}, "", "", 8084},
-		{"ap-southeast-1", "Singapore", "SG", []topologyv1.Role{home}, "", "", 8085},
-		{"sa-east-1", "São Paulo", "BR", []topologyv1.Role{home}, "", "", 8086},
-	}
-	d := topology.Default()
-	got := make([]row, 0, d.Len())
-	for _, i := range d.Regions() {
-		r := d.Region(i)
-		got = append(got, row{
-			r.GetId(), r.GetPlace(), r.GetJurisdiction(), r.GetRoles(), r.GetStandby(), r.GetWitness(), r.GetPort(),
-		})
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("default topology (-want +got):\n%s", diff)
-	}
-	if again, err := topology.Parse("copy", topology.DefaultYAML()); err != nil || again.Len() != d.Len() {
-		t.Errorf("Parse(DefaultYAML()) = %v, %v", again, err)
-	}
-}
-
 func TestAccessors(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	frankfurt, dublin := at(t, d, "eu-central-1"), at(t, d, "eu-west-1")
 	virginia, oregon := at(t, d, "us-east-1"), at(t, d, "us-west-2")
 	check := func(what string, got, want any) {
@@ -81,7 +50,7 @@ func TestAccessors(t *testing.T) {
 
 func TestNoRegionIsNothing(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	for _, i := range []topology.Index{topology.NoRegion, 6, 31, 32, 254} {
 		if d.Has(i) || d.Region(i) != nil || d.ID(i) != "" || d.Jurisdiction(i) != "" || d.Endpoint(i) != "" || d.Port(i) != 0 ||
 			d.Standby(i) != topology.NoRegion || d.Witness(i) != topology.NoRegion || d.Is(i, home) {
@@ -98,7 +67,7 @@ func TestNoRegionIsNothing(t *testing.T) {
 
 func TestOneRegionAlone(t *testing.T) {
 	t.Parallel()
-	d, err := topology.Parse("one.yaml", []byte(`regions: [{id: eu-1, jurisdiction: EU, roles: [home, control], port: 8081}]`))
+	d, err := topologyfile.Parse("one.yaml", []byte(`regions: [{id: eu-1, jurisdiction: EU, roles: [home, control], port: 8081}]`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,23 +76,9 @@ func TestOneRegionAlone(t *testing.T) {
 	}
 }
 
-func TestRolesAsPeopleWriteThem(t *testing.T) {
-	t.Parallel()
-	for _, roles := range []string{"[home, control]", "[HOME, CONTROL]", "[ROLE_HOME, ROLE_CONTROL]", "[Home, role_control]", "\n      - home\n      - CONTROL"} {
-		d, err := topology.Parse("roles.yaml", []byte("regions:\n  - id: eu-1\n    jurisdiction: EU\n    port: 8081\n    roles: "+roles+"\n"))
-		if err != nil {
-			t.Errorf("roles: %s: %v", roles, err)
-			continue
-		}
-		if !d.Is(0, home) || !d.Is(0, control) || d.Is(0, standby) {
-			t.Errorf("roles: %s: %v", roles, d.Region(0).GetRoles())
-		}
-	}
-}
-
 func TestEndpointsOfTheFile(t *testing.T) {
 	t.Parallel()
-	d, err := topology.Parse("e.yaml", []byte(`regions:
+	d, err := topologyfile.Parse("e.yaml", []byte(`regions:
   - {id: eu-1, jurisdiction: EU, roles: [home, control], port: 8081, endpoint: "https://eu.example.com/"}
   - {id: us-1, jurisdiction: US, roles: [home], port: 8082, services_endpoint: "https://services.us.example.com/"}
 `))
@@ -149,7 +104,7 @@ func TestEndpointsOfTheFile(t *testing.T) {
 
 func TestPortBase(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	before := d.Proto()
 	moved, err := d.WithPortBase(18080)
 	if err != nil {
@@ -183,26 +138,10 @@ func TestPortBase(t *testing.T) {
 
 func TestProtoIsACopy(t *testing.T) {
 	t.Parallel()
-	d := topology.Default()
+	d := topologyfile.Default()
 	d.Proto().GetRegions()[0].Id = "changed"
 	if d.ID(0) != "eu-central-1" {
 		t.Errorf("the topology changed: %s", d.ID(0))
-	}
-}
-
-func TestNewChecksAsAFileIs(t *testing.T) {
-	t.Parallel()
-	d, err := topology.New(topology.Default().Proto())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(topology.Default().Proto(), d.Proto(), protocmp.Transform()); diff != "" {
-		t.Errorf("New(Proto()) (-want +got):\n%s", diff)
-	}
-	broken := topology.Default().Proto()
-	broken.Regions[0].Standby = "us-east-1"
-	if _, err := topology.New(broken); err == nil || !strings.Contains(err.Error(), "another jurisdiction") {
-		t.Errorf("New of an unlawful standby: %v", err)
 	}
 }
 

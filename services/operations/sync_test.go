@@ -25,7 +25,7 @@ import (
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 	"github.com/domicile-api/domicile/services/operations"
 )
 
@@ -103,7 +103,7 @@ func (resolver) ResolveTenant(_ context.Context, id ident.TenantID) (routing.Ten
 // serve returns a client of the service.
 func serve(t *testing.T, cfg operations.Config) operationsv1connect.OperationsServiceClient {
 	t.Helper()
-	cfg.Topology, cfg.Resolver = topology.Default(), resolver{}
+	cfg.Topology, cfg.Resolver = topologyfile.Default(), resolver{}
 	faults := connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
 			answer, err := next(ctx, r)

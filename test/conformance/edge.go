@@ -26,6 +26,7 @@ import (
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/rpc"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 const (
@@ -53,9 +54,9 @@ func (e everyone) ResolveHost(ctx context.Context, _ string) (ident.TenantID, ro
 
 // newEdge returns the edge of a region abroad, for which every call is one to forward to the reference server.
 func newEdge(port int) (http.Handler, error) {
-	message := topology.Default().Proto()
+	message := topologyfile.Default().Proto()
 	message.GetRegions()[home].Endpoint = "http://127.0.0.1:" + strconv.Itoa(port)
-	regions, err := topology.New(message)
+	regions, err := topologyfile.New(message)
 	if err != nil {
 		return nil, fmt.Errorf("making a topology: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/domicile-api/domicile/internal/routing"
 	"github.com/domicile-api/domicile/internal/seal"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // The regions: two of one jurisdiction, and two others.
@@ -44,7 +45,7 @@ func tenants() []ident.TenantID { return []ident.TenantID{acme, bank} }
 
 var theTopology = sync.OnceValue(func() *topology.Topology {
 	home, standby, control := topologyv1.Role_ROLE_HOME, topologyv1.Role_ROLE_STANDBY, topologyv1.Role_ROLE_CONTROL
-	t, err := topology.New(&topologyv1.Topology{Regions: []*topologyv1.Region{
+	t, err := topologyfile.New(&topologyv1.Topology{Regions: []*topologyv1.Region{
 		{
 			Id: "eu-central-1", Place: "Frankfurt", Jurisdiction: "EU", Roles: []topologyv1.Role{home},
 			Standby: "eu-west-1", Witness: "us-east-1", Port: 8081, Latitude: 50, Longitude: 8,

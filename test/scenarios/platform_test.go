@@ -18,6 +18,7 @@ import (
 	"github.com/domicile-api/domicile/internal/app"
 	"github.com/domicile-api/domicile/internal/app/embedded"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 	"github.com/domicile-api/domicile/services"
 )
 
@@ -92,7 +93,7 @@ func TestThePlatformInABubble(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		wires := &pipes{byName: make(map[string]*pipe)}
-		topo := topology.Default()
+		topo := topologyfile.Default()
 		platform, err := app.Start(t.Context(), app.Config{
 			Backend: embedded.New(dir), DataDir: dir, Host: "127.0.0.1", Topology: topo, Services: services.All(), OperationsPort: topo.OperationsPort(), Demo: true,
 			Logger: slog.New(slog.DiscardHandler), Clock: time.Now, Random: rand.Reader, Listen: wires.listen,

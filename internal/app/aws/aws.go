@@ -1,5 +1,5 @@
 // Package aws keeps regions on AWS: each in the AWS region of its id, its tables in DynamoDB, its queues in SQS, tenants' keys under a key
-// of KMS, the directory in a global table of DynamoDB. All of it is made by the infrastructure in infra/, under the names of names.go;
+// of KMS, the directory in a global table of DynamoDB. All of it is made by the infrastructure in infra/, under the names of internal/deployment;
 // this package finds it, and refuses to start where it is missing or of another release.
 //
 // Credentials, and endpoints where they are not AWS's own, come from the SDK's standard environment.
@@ -7,7 +7,9 @@ package aws
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,8 +19,10 @@ import (
 
 	"github.com/domicile-api/domicile/internal/app"
 	"github.com/domicile-api/domicile/internal/audit"
+	"github.com/domicile-api/domicile/internal/deployment"
 	"github.com/domicile-api/domicile/internal/seal/kms"
 	"github.com/domicile-api/domicile/internal/seal/local"
+	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/dynamostore"
 	"github.com/domicile-api/domicile/internal/store/ownfeed"
 	"github.com/domicile-api/domicile/internal/store/s3snapshot"
@@ -27,14 +31,18 @@ import (
 // lookAgain is how often a process looks for what other processes of its region left undone.
 const lookAgain = time.Minute
 
+// commitRetry bounds how long the store itself tries a commit again: the sequencer sends a batch whose outcome is not known again by itself,
+// and its callers wait.
+const commitRetry = time.Second
+
 // Backend is the app.Backend on AWS.
-type Backend struct{ names names }
+type Backend struct{ names deployment.Names }
 
 var _ app.Backend = Backend{}
 
 // New returns the backend of a deployment: what its infrastructure was deployed under, "domicile" unless another name was chosen.
-func New(deployment string) (Backend, error) {
-	n, err := newNames(deployment)
+func New(name string) (Backend, error) {
+	n, err := deployment.New(name)
 	return Backend{n}, err
 }
 
@@ -53,7 +61,7 @@ func (b Backend) Open(ctx context.Context, o app.Opening) (*app.Resources, error
 
 // opener opens one region.
 type opener struct {
-	names   names
+	names   deployment.Names
 	opening app.Opening
 	aws     aws.Config
 	res     *app.Resources
@@ -63,25 +71,50 @@ func (o *opener) open(ctx context.Context) error {
 	if err := o.openDirectory(ctx); err != nil {
 		return err
 	}
-	route, err := o.secret(ctx, o.names.routeKey())
-	if err != nil {
+	if err := o.openSecrets(ctx); err != nil || o.opening.Part == app.EdgeAlone {
 		return err
 	}
-	if o.res.RouteSeed, err = seed(route, "route key"); err != nil || o.opening.EdgeOnly {
-		return err
-	}
-	if err := o.openKeys(ctx); err != nil {
+	if err := o.openTenantsKey(ctx); err != nil {
 		return err
 	}
 	if err := o.openTables(ctx); err != nil {
 		return err
 	}
-	return o.openQueues(ctx)
+	if o.whole() {
+		if err := o.openQueues(ctx); err != nil {
+			return err
+		}
+		if err := o.openPlaces(); err != nil {
+			return err
+		}
+	}
+	return o.openSender()
+}
+
+// checks tells whether what is opened is looked at first. A function starts with a call that waits, and services of the same release have
+// looked before.
+func (o *opener) checks() bool { return o.whole() || o.opening.Part == app.EdgeAlone }
+
+// whole tells whether the process answers calls with the region's services.
+func (o *opener) whole() bool {
+	return o.opening.Part == app.Whole || o.opening.Part == app.ServicesPart
 }
 
 // openDirectory opens the region's replica of the directory, and the last good copy of it.
 func (o *opener) openDirectory(ctx context.Context) error {
-	table, err := dynamostore.OpenDirectory(ctx, dynamostore.DirectoryConfig{Config: o.table(app.DirectoryTable)})
+	cfg := dynamostore.DirectoryConfig{Config: o.table(app.DirectoryTable)}
+	open := func(_ context.Context, cfg dynamostore.DirectoryConfig) (*dynamostore.Directory, error) {
+		return dynamostore.NewDirectory(cfg)
+	}
+	if o.checks() {
+		open = dynamostore.OpenDirectory
+	}
+	table, err := open(ctx, cfg)
+	if _, away := errors.AsType[*dynamostore.UnavailableError](err); away && o.opening.Part == app.EdgeAlone {
+		// An edge goes on with the last good copy.
+		o.opening.Logger.WarnContext(ctx, "the directory's table does not answer", slog.Any("error", err))
+		table, err = dynamostore.NewDirectory(cfg)
+	}
 	if err != nil {
 		return err
 	}
@@ -92,22 +125,31 @@ func (o *opener) openDirectory(ctx context.Context) error {
 	}
 	o.res.DirectoryCopy, err = s3snapshot.New(s3snapshot.Config{
 		Client: s3.NewFromConfig(o.aws, func(opts *s3.Options) { opts.UsePathStyle = o.aws.BaseEndpoint != nil }),
-		Bucket: o.names.snapshots(account, o.opening.Region),
+		Bucket: o.names.Snapshots(account, o.opening.Region),
 	})
 	if err != nil {
 		return fmt.Errorf("opening the copy of the directory: %w", err)
 	}
-	o.res.DirectoryCopyReadOnly = o.opening.EdgeOnly
+	o.res.DirectoryCopyReadOnly = o.opening.Part != app.SweepPart && o.opening.Part != app.Whole
 	return nil
 }
 
-// openKeys opens what the region signs with, and unwraps with.
-func (o *opener) openKeys(ctx context.Context) error {
-	secret, err := o.secret(ctx, o.names.peerKey())
+// openSecrets reads what the region signs with, as far as the process does: calls that go on, and what it tells other regions.
+func (o *opener) openSecrets(ctx context.Context) error {
+	if o.checks() {
+		secret, err := o.secret(ctx, o.names.RouteKey())
+		if err != nil {
+			return err
+		}
+		if o.res.RouteSeed, err = deployment.RouteSeed(secret); err != nil || o.opening.Part == app.EdgeAlone {
+			return err
+		}
+	}
+	secret, err := o.secret(ctx, o.names.PeerKey())
 	if err != nil {
 		return err
 	}
-	if o.res.PeerSeed, err = seed(secret, "peer key"); err != nil {
+	if o.res.PeerSeed, err = deployment.PeerSeed(secret); err != nil {
 		return err
 	}
 	own, err := local.Derive(o.opening.Region, secret)
@@ -115,7 +157,19 @@ func (o *opener) openKeys(ctx context.Context) error {
 		return fmt.Errorf("deriving the key of the region: %w", err)
 	}
 	o.res.OwnKey = own
-	tenants, err := kms.Open(ctx, o.tenantsKey(o.opening.Region))
+	return nil
+}
+
+// openTenantsKey opens the key of the tenants' keys, where there are any.
+func (o *opener) openTenantsKey(ctx context.Context) error {
+	if !o.opening.Part.Has(app.KeysTable) {
+		return nil
+	}
+	open := func(_ context.Context, cfg kms.Config) (*kms.Wrapper, error) { return kms.New(cfg) }
+	if o.checks() {
+		open = kms.Open
+	}
+	tenants, err := open(ctx, o.tenantsKey(o.opening.Region))
 	if err != nil {
 		return fmt.Errorf("opening the key of the tenants' keys: %w", err)
 	}
@@ -123,36 +177,68 @@ func (o *opener) openKeys(ctx context.Context) error {
 	return nil
 }
 
-// openTables opens the region's tables.
+// openTables opens the tables of the process's part.
 func (o *opener) openTables(ctx context.Context) error {
-	tables := make(map[string]*dynamostore.Store)
-	for _, name := range []string{app.RegionalTable, app.ReplicaTable, app.KeysTable, app.SettingsTable} {
-		table, err := dynamostore.Open(ctx, o.table(name))
+	for _, t := range []struct {
+		name string
+		to   *store.Store
+		// own says that the process itself tells of what it commits: others may not read the table's stream, or it has none.
+		own bool
+	}{
+		{app.RegionalTable, &o.res.Regional, true},
+		{app.SettingsTable, &o.res.Settings, true},
+		{app.ReplicaTable, &o.res.Replica, false},
+		{app.KeysTable, &o.res.Keys, false},
+	} {
+		if !o.opening.Part.Has(t.name) {
+			continue
+		}
+		table, err := o.openTable(ctx, t.name)
 		if err != nil {
 			return err
 		}
-		tables[name] = table
+		*t.to = table
+		if t.own {
+			*t.to = ownfeed.New(table, lookAgain)
+		}
 	}
-	o.res.Regional = ownfeed.New(tables[app.RegionalTable], lookAgain)
-	o.res.Settings = ownfeed.New(tables[app.SettingsTable], lookAgain)
-	o.res.Replica, o.res.Keys = tables[app.ReplicaTable], tables[app.KeysTable]
-	directory, err := dynamostore.New(o.table(app.DirectoryTable))
-	if err != nil {
-		return err
+	return nil
+}
+
+func (o *opener) openTable(ctx context.Context, name string) (*dynamostore.Store, error) {
+	cfg := o.table(name)
+	if name == app.RegionalTable {
+		cfg.RetryFor = commitRetry
 	}
-	o.res.Places = []audit.Place{
-		{Name: app.DirectoryTable, Kind: audit.Directory, Table: directory},
-		{Name: app.RegionalTable, Kind: audit.Regional, Table: tables[app.RegionalTable]},
-		{Name: app.ReplicaTable, Kind: audit.Replicas, Table: tables[app.ReplicaTable]},
-		{Name: app.KeysTable, Kind: audit.Keys, Table: tables[app.KeysTable]},
-		{Name: app.SettingsTable, Kind: audit.Settings, Table: tables[app.SettingsTable]},
+	if o.checks() {
+		return dynamostore.Open(ctx, cfg)
 	}
+	return dynamostore.New(cfg)
+}
+
+// openPlaces says where an audit looks.
+func (o *opener) openPlaces() error {
+	for _, p := range []audit.Place{
+		{Name: app.DirectoryTable, Kind: audit.Directory},
+		{Name: app.RegionalTable, Kind: audit.Regional},
+		{Name: app.ReplicaTable, Kind: audit.Replicas},
+		{Name: app.KeysTable, Kind: audit.Keys},
+		{Name: app.SettingsTable, Kind: audit.Settings},
+	} {
+		table, err := dynamostore.New(o.table(p.Name))
+		if err != nil {
+			return err
+		}
+		p.Table = table
+		o.res.Places = append(o.res.Places, p)
+	}
+	o.res.Places = append(o.res.Places, audit.Place{Name: app.QueuesTable, Kind: audit.Queues, Table: queueWalker{o.res.Queues, o.opening.Tag}})
 	return nil
 }
 
 // table is how a table of the region is reached.
 func (o *opener) table(name string) dynamostore.Config {
 	return dynamostore.Config{
-		Table: o.names.table(name), Client: dynamodb.NewFromConfig(o.aws), Clock: o.opening.Clock, Logger: o.opening.Logger,
+		Table: o.names.Table(name), Client: dynamodb.NewFromConfig(o.aws), Clock: o.opening.Clock, Logger: o.opening.Logger,
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/domicile-api/domicile/internal/app"
-	"github.com/domicile-api/domicile/internal/audit"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/peer"
 	"github.com/domicile-api/domicile/internal/queue"
@@ -18,7 +17,7 @@ import (
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
-// openQueues opens the region's queues, and the way to those of other regions.
+// openQueues opens the region's queues.
 func (o *opener) openQueues(ctx context.Context) error {
 	for _, name := range queuesOf(o.opening.Topology, o.opening.Index) {
 		q, err := o.openQueue(ctx, name)
@@ -27,7 +26,11 @@ func (o *opener) openQueues(ctx context.Context) error {
 		}
 		o.res.Queues = append(o.res.Queues, q)
 	}
-	o.res.Places = append(o.res.Places, audit.Place{Name: app.QueuesTable, Kind: audit.Queues, Table: queueWalker{o.res.Queues, o.opening.Tag}})
+	return nil
+}
+
+// openSender opens the way to the queues of other regions.
+func (o *opener) openSender() error {
 	mailboxes, err := o.mailboxes()
 	if err != nil {
 		return err
@@ -48,12 +51,12 @@ func queuesOf(t *topology.Topology, region topology.Index) []string {
 
 func (o *opener) openQueue(ctx context.Context, name string) (app.Queue, error) {
 	client := sqs.NewFromConfig(o.aws)
-	messages, err := sqsqueue.Open(ctx, sqsqueue.Config{Client: client, Name: o.names.queue(name), Clock: o.opening.Clock, Logger: o.opening.Logger})
+	messages, err := sqsqueue.Open(ctx, sqsqueue.Config{Client: client, Name: o.names.Queue(name), Clock: o.opening.Clock, Logger: o.opening.Logger})
 	if err != nil {
 		return app.Queue{}, err
 	}
 	dead, err := sqsqueue.Open(ctx, sqsqueue.Config{
-		Client: client, Name: o.names.deadQueue(name), DeadLetters: true, Clock: o.opening.Clock, Logger: o.opening.Logger,
+		Client: client, Name: o.names.DeadQueue(name), DeadLetters: true, Clock: o.opening.Clock, Logger: o.opening.Logger,
 	})
 	if err != nil {
 		return app.Queue{}, errors.Join(err, messages.Close())
@@ -88,7 +91,7 @@ func (o *opener) mailboxes() (peer.Mailbox, error) {
 				continue // There is no lawful way.
 			}
 			q, err := sqsqueue.New(sqsqueue.Config{
-				Client: sqs.NewFromConfig(cfg), Name: o.names.queue(name), Clock: o.opening.Clock, Logger: o.opening.Logger,
+				Client: sqs.NewFromConfig(cfg), Name: o.names.Queue(name), Clock: o.opening.Clock, Logger: o.opening.Logger,
 			})
 			if err != nil {
 				return nil, err

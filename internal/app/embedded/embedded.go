@@ -34,14 +34,14 @@ var _ app.Backend = Backend{}
 // New returns a backend that keeps region R in dir/R and nowhere else.
 func New(dir string) Backend { return Backend{dir} }
 
-// Open implements app.Backend. The folder is the process's alone until Close.
+// Open implements app.Backend. The folder is the process's alone until Close, so a region has no part but the whole and its edge.
 func (b Backend) Open(ctx context.Context, o app.Opening) (*app.Resources, error) {
 	dir := filepath.Join(b.dir, string(o.Region))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder of %s: %w", o.Region, err)
 	}
 	res := &app.Resources{DirectoryCopy: directory.FileCopy{Path: filepath.Join(dir, directoryFile)}, Close: func() error { return nil }}
-	if !o.EdgeOnly {
+	if o.Part != app.EdgeAlone {
 		if err := b.openData(ctx, dir, o, res); err != nil {
 			return nil, errors.Join(err, res.Close())
 		}

@@ -21,7 +21,7 @@ import (
 	"github.com/domicile-api/domicile/internal/credential"
 	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
-	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/mount"
 )
 
 // Profiles keeps users in a map. Its hooks let a test look into a call.
@@ -213,7 +213,7 @@ func (m *Memory) Remember(c *call.Call, answer proto.Message) {
 	m.answers[c.Operation.KeyHash] = remembered{c.Operation.RequestHash, body}
 }
 
-// Keys makes keys and proves them; it is an rpc.Authenticator.
+// Keys makes keys and proves them; it is an mount.Authenticator.
 type Keys struct {
 	mu    sync.Mutex
 	known map[string]struct{}
@@ -255,7 +255,7 @@ func (k *Keys) Asked() int {
 	return k.asked
 }
 
-// Authenticate implements rpc.Authenticator.
+// Authenticate implements mount.Authenticator.
 func (k *Keys) Authenticate(_ context.Context, bearer string, c *call.Call) (call.Principal, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -271,15 +271,15 @@ func (k *Keys) Authenticate(_ context.Context, bearer string, c *call.Call) (cal
 }
 
 // Options returns the handlers' options for a test.
-func Options(t testing.TB, keys *Keys, memory *Memory, change func(*rpc.Config)) []connect.HandlerOption {
+func Options(t testing.TB, keys *Keys, memory *Memory, change func(*mount.Config)) []connect.HandlerOption {
 	t.Helper()
-	cfg := rpc.Config{
+	cfg := mount.Config{
 		Authenticator: keys, Replayer: memory, Logger: slog.New(slog.DiscardHandler), Clock: time.Now,
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	options, err := rpc.HandlerOptions(cfg)
+	options, err := mount.HandlerOptions(cfg)
 	if err != nil {
 		t.Fatalf("making handler options: %v", err)
 	}

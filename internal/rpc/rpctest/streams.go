@@ -20,7 +20,7 @@ import (
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	policyv1 "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	"github.com/domicile-api/domicile/internal/fault"
-	"github.com/domicile-api/domicile/internal/rpc"
+	"github.com/domicile-api/domicile/internal/rpc/mount"
 )
 
 // StreamService is the full name of a service with one method of each kind of stream, all of them answered at home.
@@ -90,7 +90,7 @@ func NewStreamClient(client connect.HTTPClient, url string, options ...connect.C
 type Streams struct{ Gone chan struct{} }
 
 // Mount makes the service's handler.
-func (s *Streams) Mount(options ...connect.HandlerOption) rpc.Mount {
+func (s *Streams) Mount(options ...connect.HandlerOption) mount.Mount {
 	path := "/" + StreamService + "/"
 	methods := StreamDescriptor().Methods()
 	with := func(name protoreflect.Name) []connect.HandlerOption {
@@ -100,7 +100,7 @@ func (s *Streams) Mount(options ...connect.HandlerOption) rpc.Mount {
 	mux.Handle(path+"Count", connect.NewServerStreamHandler(path+"Count", s.count, with("Count")...))
 	mux.Handle(path+"Join", connect.NewClientStreamHandler(path+"Join", s.join, with("Join")...))
 	mux.Handle(path+"Echo", connect.NewBidiStreamHandler(path+"Echo", s.echo, with("Echo")...))
-	return rpc.Mount{Path: path, Handler: mux}
+	return mount.Mount{Path: path, Handler: mux}
 }
 
 func (s *Streams) count(ctx context.Context, r *connect.Request[Text], stream *connect.ServerStream[Text]) error {

@@ -23,41 +23,51 @@ func TestCalls(t *testing.T) {
 		want string
 	}{
 		{"get", func(t *testing.T, s *Store) error {
+			t.Helper()
 			got, err := s.Get(t.Context(), a.Key)
 			if diff := cmp.Diff(a, got); diff != "" {
 				t.Errorf("item (-want +got):\n%s", diff)
 			}
 			return err
-		}, "GetItem"},
+		}, "GetItem "},
 		{"put", func(t *testing.T, s *Store) error {
+			t.Helper()
 			return s.Commit(t.Context(), commit("", put(a, store.VersionIs(version(1)))))
-		}, "PutItem"},
+		}, "PutItem "},
 		{"put whatever there is", func(t *testing.T, s *Store) error {
+			t.Helper()
 			return s.Commit(t.Context(), commit("", put(a, store.Always())))
-		}, "PutItem"},
+		}, "PutItem "},
 		{"delete", func(t *testing.T, s *Store) error {
+			t.Helper()
 			return s.Commit(t.Context(), commit("", remove(a, store.VersionIs(version(1)))))
-		}, "DeleteItem"},
+		}, "DeleteItem "},
 		{"check", func(t *testing.T, s *Store) error {
+			t.Helper()
 			return s.Commit(t.Context(), commit("", check(a, store.VersionIs(version(2)))))
-		}, "GetItem"},
+		}, "GetItem "},
 		{"one operation with a token", func(t *testing.T, s *Store) error {
+			t.Helper()
 			return s.Commit(t.Context(), commit("token", put(a, store.Absent())))
-		}, "TransactWriteItems"},
+		}, "TransactWriteItems "},
 		{"several operations", func(t *testing.T, s *Store) error {
+			t.Helper()
 			return s.Commit(t.Context(), commit("", put(a, store.Absent()), remove(b, store.Always())))
-		}, "TransactWriteItems"},
+		}, "TransactWriteItems "},
 		{"several operations with a token", func(t *testing.T, s *Store) error {
+			t.Helper()
 			return s.Commit(t.Context(), commit("token", put(a, store.VersionIs(version(1))), check(b, store.OlderThan(version(2)))))
-		}, "TransactWriteItems"},
+		}, "TransactWriteItems "},
 		{"query", func(t *testing.T, s *Store) error {
+			t.Helper()
 			page, err := s.Query(t.Context(), store.Query{Partition: "p", From: "a", To: "b"})
 			if len(page.Items) != 1 || page.More {
 				t.Errorf("page: %+v", page)
 			}
 			return err
-		}, "Query"},
+		}, "Query "},
 		{"a query whose bounds leave nothing", func(t *testing.T, s *Store) error {
+			t.Helper()
 			_, err := s.Query(t.Context(), store.Query{Partition: "p", From: "b", To: "b"})
 			return err
 		}, ""},

@@ -21,9 +21,14 @@ import (
 // nothing is new. With six writers and a second that is 15.8 million read units a month and process, about two US dollars.
 const DirectoryInterval = time.Second
 
+// directoryAttempt bounds an attempt: the directory's own calls have two to five seconds, and a connection into the void must leave some
+// of it to the next one.
+const directoryAttempt = 2 * time.Second
+
 // DirectoryConfig is what a Directory is made with.
 type DirectoryConfig struct {
-	// Config says where the table is, in the region's own replica; Streams and what is about shards are not used.
+	// Config says where the table is, in the region's own replica; Streams and what is about shards are not used. The default of
+	// AttemptTimeout is 2 s.
 	Config
 
 	// Interval is how often Changes says that other regions or processes may have written; default: DirectoryInterval.
@@ -57,6 +62,9 @@ const attrAttempt = "attempt"
 // NewDirectory returns a replica without asking AWS anything; see New.
 func NewDirectory(cfg DirectoryConfig) (*Directory, error) {
 	cfg.Streams = nil
+	if cfg.AttemptTimeout <= 0 {
+		cfg.AttemptTimeout = directoryAttempt
+	}
 	table, err := New(cfg.Config)
 	if err != nil {
 		return nil, err

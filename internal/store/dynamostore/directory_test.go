@@ -149,6 +149,19 @@ func TestDirectoryThrottled(t *testing.T) {
 	})
 }
 
+// TestDirectorySilence gets no answer to a put. There is time for another attempt within what the directory gives a commit.
+func TestDirectorySilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, s := newDirectory(t, at(1, silence))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := d.Commit(ctx, record(1, "v", "token-1")); err != nil || len(s.asked()) != 2 {
+			t.Errorf("%v after %v; want success at the second attempt", err, s.asked())
+		}
+	})
+}
+
 // TestDirectoryNotSentAgain loses the answer of a put without a condition, which a second attempt could make over another's: it is not
 // sent again.
 func TestDirectoryNotSentAgain(t *testing.T) {

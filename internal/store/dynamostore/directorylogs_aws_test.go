@@ -22,7 +22,7 @@ import (
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/dynamostore"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // control and home are regions of the default topology, each with a replica in these tests.
@@ -69,7 +69,7 @@ func write(t *testing.T, w *directory.Writer, r *directoryv1.Record) *directoryv
 func follow(t *testing.T, table directory.Table, sink directory.Sink) *directory.Follower {
 	t.Helper()
 	f := directory.NewFollower(directory.FollowerConfig{
-		Table: table, Writers: topology.Default().IDs(), Control: control, Sink: sink, Interval: dynamostore.DirectoryInterval,
+		Table: table, Writers: topologyfile.Default().IDs(), Control: control, Sink: sink, Interval: dynamostore.DirectoryInterval,
 	})
 	if err := f.Poll(t.Context()); err != nil {
 		t.Fatalf("following: %v", err)
@@ -78,7 +78,7 @@ func follow(t *testing.T, table directory.Table, sink directory.Sink) *directory
 }
 
 func newIndex() *directory.Index {
-	return directory.NewIndex(directory.IndexConfig{Topology: topology.Default()})
+	return directory.NewIndex(directory.IndexConfig{Topology: topologyfile.Default()})
 }
 
 func readLog(t *testing.T, table directory.Table, writer ident.RegionID) []*directoryv1.Record {
@@ -196,7 +196,7 @@ func TestDirectoryWriterCrash(t *testing.T) {
 		if got := write(t, dying, tenantNamed(id, hosts...)); got.GetWseq() != uint64(2*died-1) {
 			t.Fatalf("after %d commits: number %d", died, got.GetWseq())
 		}
-		reader := directory.NewReader(directory.ReaderConfig{Table: tables[2], Control: control, Regions: topology.Default().IDs()})
+		reader := directory.NewReader(directory.ReaderConfig{Table: tables[2], Control: control, Regions: topologyfile.Default().IDs()})
 		if before, err := reader.GetTenant(t.Context(), ident.TenantID(id)); err != nil || (before != nil) != (died == commits) {
 			t.Errorf("after %d commits the tenant is %v, %v", died, before, err)
 		}
@@ -290,7 +290,7 @@ func TestDirectoryRevocation(t *testing.T) {
 		indexes[i] = newIndex()
 		followers[i] = follow(t, table, indexes[i])
 		running.Go(func() { _ = followers[i].Run(ctx) })
-		through[i] = directory.NewReadThrough(directory.ReadThroughConfig{Table: table, Topology: topology.Default(), Clock: time.Now})
+		through[i] = directory.NewReadThrough(directory.ReadThroughConfig{Table: table, Topology: topologyfile.Default(), Clock: time.Now})
 		if v, ok, err := through[i].KeyVerifier(ctx, "acme", "k1"); err != nil || !ok || v.Revoked {
 			t.Errorf("before, by reading through: %+v %v %v", v, ok, err)
 		}

@@ -30,6 +30,7 @@ const (
 	lostAnswer             // it takes effect, and the connection is lost
 	failedAnswer           // it takes effect, and the answer says that something failed
 	rivalThenLost          // another writer takes the key first, and the connection is lost
+	silence                // it takes effect, and nobody answers
 )
 
 // smallDynamo is a transport that answers single-item requests as DynamoDB does, from memory. It knows the conditions of this package.
@@ -97,6 +98,11 @@ func (s *smallDynamo) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	status, out := s.do(target, body)
 	switch what {
+	case silence:
+		s.mu.Unlock()
+		<-r.Context().Done()
+		s.mu.Lock()
+		return nil, r.Context().Err()
 	case lostAnswer:
 		return nil, errLost
 	case failedAnswer:

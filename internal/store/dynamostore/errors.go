@@ -210,7 +210,8 @@ func (s *Store) explainLocal(op string, err error) error {
 // explainInvalid explains what DynamoDB calls a validation error. Its text is the only thing that tells one from another.
 func (s *Store) explainInvalid(op string, err smithy.APIError) error {
 	switch text := strings.ToLower(err.ErrorMessage()); {
-	case strings.Contains(text, "size") && (strings.Contains(text, "exceed") || strings.Contains(text, "maximum")), strings.Contains(text, "more than 4 mb"):
+	case strings.Contains(text, "size") && (strings.Contains(text, "exceed") || strings.Contains(text, "maximum")),
+		strings.Contains(text, "more than 4 mb"):
 		return fmt.Errorf("%w: %s: %w", store.ErrTooLarge, op, err)
 	case strings.Contains(text, "does not match the schema"), strings.Contains(text, "type mismatch for key"), strings.Contains(text, "missing the key"):
 		return &SchemaError{Table: s.cfg.Table, Problem: "has other keys", Err: err}

@@ -29,6 +29,8 @@ type fakeStream struct {
 	// expire makes each iterator made before now unusable.
 	expire int
 	made   int
+	// delay is how long a read takes before it begins.
+	delay time.Duration
 }
 
 type fakeShard struct {
@@ -83,11 +85,11 @@ func (f *fakeStream) split(id string, children ...string) {
 	}
 }
 
-// trim removes records from the beginning of a shard, and the shard itself if nothing is left of one that is closed.
-func (f *fakeStream) trim(id string, n int) {
+// trim removes records from the beginning of the shard a, and the shard itself if nothing is left of it and it is closed.
+func (f *fakeStream) trim(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	sh := f.shard(id)
+	sh := f.shard("a")
 	sh.trimmed += n
 	if sh.closed && sh.trimmed == len(sh.records) {
 		for i := range f.shards {
@@ -178,6 +180,7 @@ func (f *fakeStream) iterator(id, at string) *string {
 func (f *fakeStream) GetRecords(_ context.Context, in *dynamodbstreams.GetRecordsInput, _ ...func(*dynamodbstreams.Options)) (
 	*dynamodbstreams.GetRecordsOutput, error,
 ) {
+	time.Sleep(f.delay)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	parts := strings.Split(*in.ShardIterator, "/")

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"github.com/domicile-api/domicile/internal/store"
 )
 
@@ -50,14 +52,18 @@ func (s *Store) streamARN(ctx context.Context) (string, error) {
 	if s.cfg.Streams == nil {
 		return "", errors.New("dynamostore: the store was made without a client of streams")
 	}
-	table, err := s.describe(ctx)
+	var out *dynamodb.DescribeTableOutput
+	err := s.insist(ctx, "describing", func(ctx context.Context) (err error) {
+		out, err = s.cfg.Client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.cfg.Table}, single)
+		return err
+	})
 	if err != nil {
 		return "", err
 	}
-	if table.LatestStreamArn == nil {
+	if out.Table.LatestStreamArn == nil {
 		return "", &SchemaError{Table: s.cfg.Table, Problem: "has no stream"}
 	}
-	return *table.LatestStreamArn, nil
+	return *out.Table.LatestStreamArn, nil
 }
 
 // run delivers until ctx ends or the stream cannot be read.

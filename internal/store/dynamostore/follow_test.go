@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -59,6 +59,28 @@ func TestFollowSplits(t *testing.T) {
 	})
 }
 
+// What is written once the first batch was given is told, however long it takes to enter the shards.
+func TestFollowFromNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeStream("a", "b")
+		f.write("a", "before")
+		f.delay = time.Second
+		l := follow(t, streaming(t, f), Positions{})
+		for begun := false; !begun; time.Sleep(time.Millisecond) {
+			l.mu.Lock()
+			begun = len(l.told) > 0
+			l.mu.Unlock()
+		}
+		f.write("a", "1")
+		aWhile()
+		f.write("b", "1")
+		aWhile()
+		got, _ := l.stop()
+		told(t, "missed a1 b1", got)
+	})
+}
+
 // Children that are listed late are found all the same, and a shard that ends for good is not asked for without end.
 func TestFollowLateChildren(t *testing.T) {
 	t.Parallel()
@@ -76,9 +98,11 @@ func TestFollowLateChildren(t *testing.T) {
 		f.write("a", "1")
 		f.split("a")
 		time.Sleep(time.Hour)
+		f.mu.Lock()
 		if lists > 90 {
 			t.Errorf("the shards were listed %d times in an hour without any", lists)
 		}
+		f.mu.Unlock()
 		f.split("a", "b")
 		f.write("b", "1")
 		time.Sleep(2 * time.Minute)
@@ -141,25 +165,25 @@ func TestFollowMissed(t *testing.T) {
 	}{
 		{"a position trimmed away", func(f *fakeStream) Positions {
 			f.write("a", "1", "2", "3")
-			f.trim("a", 2)
+			f.trim(2)
 			return at(map[string]string{"a": "101"})
 		}, "missed a3"},
 		{"a position still there", func(f *fakeStream) Positions {
 			f.write("a", "1", "2", "3")
-			f.trim("a", 1)
+			f.trim(1)
 			return at(map[string]string{"a": "101"})
 		}, "a2 a3"},
 		{"a shard gone before its end was read", func(f *fakeStream) Positions {
 			f.write("a", "1", "2")
 			f.split("a", "b")
-			f.trim("a", 2)
+			f.trim(2)
 			f.write("b", "1")
 			return at(map[string]string{"a": "101"})
 		}, "missed b1"},
 		{"a shard gone after its end", func(f *fakeStream) Positions {
 			f.write("a", "1")
 			f.split("a", "b")
-			f.trim("a", 1)
+			f.trim(1)
 			f.write("b", "1")
 			return at(map[string]string{"a": atEnd})
 		}, "b1"},
@@ -192,7 +216,14 @@ func TestFollowMissed(t *testing.T) {
 // A consumer that takes no batch for longer than iterators live, or than the stream keeps, goes on where it was, or is told.
 func TestFollowSlowConsumer(t *testing.T) {
 	t.Parallel()
-	for name, trim := range map[string]int{"a1 a2 a3 a4 a5 a6 a7 a8 a9": 0, "a1 a2 a3 a4 a5 a6 missed a9": 8} {
+	for _, tt := range []struct {
+		trim    int
+		expired bool
+		want    string
+	}{
+		{0, true, "missed a1 a2 a3 a4 a5 a6 a7 a8 a9"}, {0, false, "missed a1 a2 a3 a4 a5 a6 a7 a8 a9"},
+		{8, true, "missed a1 a2 a3 a4 a5 a6 missed a9"}, {8, false, "missed a1 a2 a3 a4 a5 a6 missed a9"},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeStream("a")
 			l := follow(t, streaming(t, f), Positions{})
@@ -208,13 +239,15 @@ func TestFollowSlowConsumer(t *testing.T) {
 			l.mu.Unlock()
 			f.write("a", "1", "2", "3", "4", "5", "6", "7", "8", "9") // Six are read by the time that three are refused.
 			time.Sleep(time.Hour - time.Minute)
-			f.mu.Lock()
-			f.expire = f.made
-			f.mu.Unlock()
-			f.trim("a", trim)
+			if tt.expired {
+				f.mu.Lock()
+				f.expire = f.made
+				f.mu.Unlock()
+			}
+			f.trim(tt.trim)
 			time.Sleep(2 * time.Minute)
 			got, _ := l.stop()
-			told(t, "missed "+name, got)
+			told(t, tt.want, got)
 		})
 	}
 }
@@ -233,7 +266,7 @@ func TestFollowExpiredAtNow(t *testing.T) {
 		f.write("a", "1")
 		aWhile()
 		got, _ := l.stop()
-		told(t, "missed missed a1", got)
+		told(t, strings.Repeat("missed ", 2)+"a1", got)
 	})
 }
 
@@ -265,6 +298,29 @@ func TestFollowFailuresPass(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A feed that begins while DynamoDB is away begins when it is back.
+func TestFollowBeginsLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		back := time.Now().Add(time.Hour)
+		transport := &dynamotest.Transport{Answer: func(dynamotest.Call) *dynamotest.Answer {
+			if time.Now().Before(back) {
+				return &dynamotest.Answer{Lost: io.EOF}
+			}
+			return &dynamotest.Answer{Body: `{"Table":{"LatestStreamArn":"` + streamARN + `"}}`}
+		}}
+		s := stubbed(t, transport)
+		s.cfg.Streams = newFakeStream("a")
+		l := follow(t, s, Positions{})
+		time.Sleep(2 * time.Hour)
+		got, _ := l.stop()
+		told(t, "missed", got)
+		if n := len(transport.Calls()); n > 10_000 {
+			t.Errorf("%d calls while it was away", n)
+		}
+	})
 }
 
 // A failure that does not pass ends the feed, wherever it happens.
@@ -307,7 +363,7 @@ func TestFollowPace(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		for n := 0; ctx.Err() == nil; n++ {
-			f.write("busy", fmt.Sprint(n))
+			f.write("busy", strconv.Itoa(n))
 			time.Sleep(100 * time.Millisecond)
 		}
 		_, _ = l.stop()

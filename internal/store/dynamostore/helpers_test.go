@@ -85,11 +85,11 @@ func wire(t *testing.T, attrs attributes) string {
 	return string(b)
 }
 
-// ops are the names of the operations that were called, in order.
+// ops are the names of the operations that were called, in order, each with a space behind it.
 func ops(transport *dynamotest.Transport) string {
-	var names []string
+	var names strings.Builder
 	for _, c := range transport.Calls() {
-		names = append(names, c.Op)
+		names.WriteString(c.Op + " ")
 	}
-	return strings.Join(names, " ")
+	return names.String()
 }

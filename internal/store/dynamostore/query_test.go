@@ -15,8 +15,8 @@ import (
 func pages(t *testing.T, elements ...string) *dynamotest.Transport {
 	t.Helper()
 	return &dynamotest.Transport{Answer: func(c dynamotest.Call) *dynamotest.Answer {
-		var items []string
-		for _, name := range strings.Fields(elements[c.N]) {
+		items := make([]string, 0, 4)
+		for name := range strings.FieldsSeq(elements[c.N]) {
 			it := item(name, 1)
 			if name == "-" {
 				it = ending(name, 1, noon+10)
@@ -63,11 +63,13 @@ func TestQueryFollowsPages(t *testing.T) {
 			t.Errorf("%q, limit %d: %q, more %v, %d calls; want %q, %v, %d", tt.pages, tt.limit, got, page.More, len(calls), tt.want, tt.more, tt.calls)
 		}
 		for i := 1; i < len(calls); i++ {
-			var asked struct{ ExclusiveStartKey map[string]map[string][]byte }
+			var asked struct {
+				Start map[string]map[string][]byte `json:"ExclusiveStartKey"` //nolint:tagliatelle // DynamoDB's name.
+			}
 			if err := json.Unmarshal([]byte(calls[i].Body), &asked); err != nil {
 				t.Fatal(err)
 			}
-			if got, want := string(asked.ExclusiveStartKey[attrSort]["B"]), fmt.Sprintf("\x01after page %d", i-1); got != want {
+			if got, want := string(asked.Start[attrSort]["B"]), fmt.Sprintf("\x01after page %d", i-1); got != want {
 				t.Errorf("page %d was asked for from %q; want %q", i, got, want)
 			}
 		}
@@ -83,7 +85,7 @@ func TestWalkFollowsPages(t *testing.T) {
 		got = append(got, it.Key.Sort)
 		return nil
 	})
-	if err != nil || strings.Join(got, " ") != "a b" || ops(transport) != "Scan Scan Scan" {
+	if err != nil || strings.Join(got, " ") != "a b" || ops(transport) != strings.Repeat("Scan ", 3) {
 		t.Errorf("%v, %v with %s", got, err, ops(transport))
 	}
 	for _, c := range transport.Calls() {

@@ -161,11 +161,11 @@ func (r *reader) records(ctx context.Context) (out *dynamodbstreams.GetRecordsOu
 
 // changes reads the keys of records. One that is not of the port is passed over.
 func (r *reader) changes(records []types.Record) []store.Change {
-	changes := make([]store.Change, 0, len(records))
+	changes, cfg := make([]store.Change, 0, len(records)), &r.follower.table.cfg
 	for _, rec := range records {
 		key, err := streamKey(rec.Dynamodb.Keys)
 		if err != nil {
-			r.follower.table.cfg.Logger.Warn("a change of an item that is not Domicile's", slog.String("table", r.follower.table.cfg.Table), slog.Any("error", err))
+			cfg.Logger.Warn("a change of an item that is not Domicile's", slog.String("table", cfg.Table), slog.Any("error", err))
 			continue
 		}
 		changes = append(changes, store.Change{Key: key, Deleted: rec.EventName == types.OperationTypeRemove})

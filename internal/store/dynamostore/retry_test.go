@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"strings"
 	"syscall"
@@ -60,9 +61,7 @@ func TestFailuresPass(t *testing.T) {
 	t.Parallel()
 	nothing, unknown := failures()
 	all := nothing
-	for name, failure := range unknown {
-		all[name] = failure
-	}
+	maps.Copy(all, unknown)
 	for name, failure := range all {
 		for what, c := range map[string]store.Commit{
 			"a transaction":              commit("", put(item("a", 2), store.VersionIs(version(1))), put(item("b", 1), store.Always())),
@@ -237,8 +236,8 @@ func TestCanceledWhileRetrying(t *testing.T) {
 func TestPauses(t *testing.T) {
 	t.Parallel()
 	s := stubbed(t, &dynamotest.Transport{})
-	for n, bound := range map[int]time.Duration{1: 25, 2: 50, 3: 100, 6: 800, 7: 1000, 50: 1000, 1000: 1000} {
-		bound *= time.Millisecond
+	for n, ms := range map[int]int64{1: 25, 2: 50, 3: 100, 6: 800, 7: 1000, 50: 1000, 1000: 1000} {
+		bound := time.Duration(ms) * time.Millisecond
 		var least, most time.Duration = time.Hour, 0
 		for range 1000 {
 			p := s.pause(n)

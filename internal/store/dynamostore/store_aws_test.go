@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -76,7 +77,7 @@ func TestLostAnswers(t *testing.T) {
 	}}
 	s := open(t, config(transport.Over(table)))
 	for i := range 5 {
-		commit := store.Commit{Ops: []store.Op{put(item("counter", fmt.Sprint(i), i+1), store.OlderThan(version(i+1))), put(item(fmt.Sprint(i), "v", 1), store.Absent())}}
+		commit := store.Commit{Ops: []store.Op{put(item("counter", strconv.Itoa(i), i+1), store.OlderThan(version(i+1))), put(item(strconv.Itoa(i), "v", 1), store.Absent())}}
 		if i > 0 {
 			commit.Ops[0].If = store.VersionIs(version(i))
 		}
@@ -104,7 +105,7 @@ func TestLargePages(t *testing.T) {
 	s := open(t, config(transport.Over(table)))
 	value := strings.Repeat("v", store.MaxItemBytes-10)
 	for i := range 7 {
-		if err := s.Commit(t.Context(), store.Commit{Ops: []store.Op{put(item(fmt.Sprint(i), value, 1), store.Absent())}}); err != nil {
+		if err := s.Commit(t.Context(), store.Commit{Ops: []store.Op{put(item(strconv.Itoa(i), value, 1), store.Absent())}}); err != nil {
 			t.Fatal(err)
 		}
 	}

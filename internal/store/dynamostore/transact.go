@@ -177,6 +177,7 @@ func (e *refusedError) Error() string {
 // reasons are why a transaction was canceled.
 type reasons struct {
 	store.ConditionError
+
 	// ended are the keys of items that have ended, which conditions without a time took for present.
 	ended []store.Key
 }

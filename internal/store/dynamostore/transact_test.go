@@ -92,16 +92,18 @@ func TestNamedCommitMeetsAnEndedItem(t *testing.T) {
 	if err := stubbed(t, transport).Commit(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("TransactWriteItems DeleteItem TransactWriteItems", ops(transport)); diff != "" {
+	if diff := cmp.Diff("TransactWriteItems DeleteItem TransactWriteItems ", ops(transport)); diff != "" {
 		t.Fatalf("calls (-want +got):\n%s", diff)
 	}
 	calls := transport.Calls()
 	if calls[0].Body != calls[2].Body {
 		t.Errorf("the commit was sent another way:\n%s\n%s", calls[0].Body, calls[2].Body)
 	}
-	var removal struct{ ConditionExpression string }
-	if err := json.Unmarshal([]byte(calls[1].Body), &removal); err != nil || removal.ConditionExpression != "#ttl <= :now" {
-		t.Errorf("the removal is conditional on %q, %v", removal.ConditionExpression, err)
+	var removal struct {
+		Condition string `json:"ConditionExpression"` //nolint:tagliatelle // DynamoDB's name.
+	}
+	if err := json.Unmarshal([]byte(calls[1].Body), &removal); err != nil || removal.Condition != "#ttl <= :now" {
+		t.Errorf("the removal is conditional on %q, %v", removal.Condition, err)
 	}
 }
 

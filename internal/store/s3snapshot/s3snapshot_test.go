@@ -23,7 +23,7 @@ import (
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/internal/directory"
 	"github.com/domicile-api/domicile/internal/store/s3snapshot"
-	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
 // tenants makes records of so many tenants.
@@ -321,7 +321,7 @@ func TestReplicaStarts(t *testing.T) {
 	var log strings.Builder
 	open := func(table directory.Table) (*directory.Replica, error) {
 		return directory.OpenReplica(t.Context(), directory.ReplicaConfig{
-			Table: table, Topology: topology.Default(), Copy: c, CopyReadOnly: true, Clock: time.Now, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Table: table, Topology: topologyfile.Default(), Copy: c, CopyReadOnly: true, Clock: time.Now, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 	}
 	replica, err := open(nil)

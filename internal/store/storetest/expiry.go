@@ -58,7 +58,7 @@ func expiryTests() []test {
 			for _, s := range []string{"absent", "is", "older"} {
 				f.mortal(s, time.Minute)
 			}
-			f.clock.move(2 * time.Minute)
+			f.clock.move(time.Minute) // To the second.
 			f.refusedOne(ident.Version{}, put(item("p", "is", "w", 2), store.VersionIs(version(1))))
 			f.commit(put(item("p", "older", "w", 0), store.OlderThan(version(1))))
 			f.has(item("p", "older", "w", 0))

@@ -34,7 +34,8 @@ func limitTests() []test {
 			f.fails(store.ErrTooLarge, put(it, store.Always()))
 		}},
 		{name: "the largest item with the largest of everything else", run: func(f *fixture) {
-			it := f.largest(store.Key{Partition: strings.Repeat("p", store.MaxPartitionBytes), Sort: strings.Repeat("s", store.MaxSortBytes)}, store.MaxItemBytes)
+			k := store.Key{Partition: strings.Repeat("p", store.MaxPartitionBytes), Sort: strings.Repeat("s", store.MaxSortBytes)}
+			it := f.largest(k, store.MaxItemBytes)
 			f.put(it)
 			f.has(it)
 			f.commit(put(it, store.VersionIs(it.Version)))
