@@ -1,4 +1,5 @@
-# make help shows what there is. dev, tour, build and test need Go alone; generate, lint and check build their tools from tools/.
+# make help shows what there is. dev, tour, build and test need Go alone; generate, lint and check build their tools from tools/;
+# test-aws, aws-local and what begins with infra need Java, Maven, Node and Python besides, and say so.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,6 +11,7 @@ BUF       := $(GO) tool -modfile=tools/go.mod buf
 LINTER    := $(GO) tool -modfile=tools/lint/go.mod golangci-lint
 DATA      ?= .domicile
 PORT      ?= 8080
+ARCH      ?= arm64
 PACKAGES  ?= ./...
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
@@ -19,7 +21,7 @@ CADDY     ?= v2.11.9
 # The race detector needs a C compiler on Linux; a machine without one tests without it.
 RACE := $(shell command -v "$$($(GO) env CC)" >/dev/null 2>&1 && [ "$$($(GO) env CGO_ENABLED)" = 1 ] && echo -race)
 
-.PHONY: help dev tour build test test-short test-contract test-safeguards lint generate check check-generated check-breaking check-modules bench bench-peers bench-all fuzz clean
+.PHONY: help dev tour build functions test test-short test-contract test-safeguards test-aws test-all aws-local aws-local-stop infra-synth infra-diff infra-deploy lint lint-infra generate check check-generated check-breaking check-modules bench bench-peers bench-all fuzz clean
 
 help: ## show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +35,27 @@ tour: ## a narrated script against a running dev; starts one if there is none
 build: ## bin/domicile
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/domicile ./cmd/domicile
 
+functions: ## bin/functions/*/bootstrap, the functions as AWS Lambda runs them (ARCH=arm64 or amd64)
+	@for f in edge relay apply sweep; do \
+		echo "bin/functions/$$f/bootstrap"; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -tags lambda.norpc -trimpath -ldflags '-s -w' -o bin/functions/$$f/bootstrap ./functions/$$f; \
+	done
+
+aws-local: ## the same platform on AWS's services, emulated on this machine: LocalStack, the stacks of infra/, the real functions
+	DATA=$(DATA) infra/local/aws-local.sh start
+
+aws-local-stop: ## end it
+	DATA=$(DATA) infra/local/aws-local.sh stop
+
+infra-synth: ## the CloudFormation templates of the deployment that infra/cdk.json describes, into infra/cdk.out
+	infra/scripts/synth.sh $(INFRAFLAGS)
+
+infra-diff: ## what infra-deploy would change
+	infra/scripts/diff.sh $(INFRAFLAGS)
+
+infra-deploy: ## deploy to AWS; see docs/guides/deploy-aws.md (INFRAFLAGS="-c domicile:domain=api.example.com …")
+	infra/scripts/deploy.sh $(INFRAFLAGS)
+
 test: ## all tests, with the race detector where there is a C compiler
 	$(GO) test $(RACE) -shuffle=on -timeout 15m $(PACKAGES)
 
@@ -42,12 +65,20 @@ test-short: ## the tests that take seconds
 test-contract: ## other programs as clients: grpcurl, buf curl, the Connect conformance suite
 	$(if $(wildcard test/contract/*.go),$(GO) test -tags contract -count=1 -timeout 20m ./test/contract/...,@echo "there is no test/contract")
 
+test-aws: ## the AWS adapters, the platform on AWS and the stacks of infra/, on LocalStack; installs it into the cache folder
+	infra/local/test-aws.sh
+
+test-all: test test-aws ## both
+
 test-safeguards: ## the scenarios with one safeguard after the other switched off, in a test build: each must be missed
 	$(GO) test -tags scenario_unsafe -count=1 -run '^TestSafeguards$$' -v ./test/scenarios
 
 lint: ## golangci-lint with everything on, and buf lint with the residency check
 	$(LINTER) run $(PACKAGES)
 	$(BUF) lint
+
+lint-infra: ## cfn-lint and checkov over the templates, hadolint over the Dockerfile
+	infra/scripts/lint.sh
 
 generate: ## what is made from proto/: gen/, the messages of tests, docs/errors.md
 	$(BUF) generate
@@ -77,7 +108,7 @@ check-breaking: # no contract is broken, and no class loosened, since the parent
 	if [ -n "$$tag" ]; then echo "buf breaking against $$tag"; $(BUF) breaking --against ".git#tag=$$tag"; fi
 
 check-modules: # go.mod and go.sum say what the code needs, and the modules are what they were
-	@for dir in . tools tools/lint tools/grpcurl test/outoftree test/conformance; do echo "go mod tidy -diff in $$dir"; (cd "$$dir" && $(GO) mod tidy -diff); done
+	@for dir in . infra tools tools/lint tools/grpcurl test/outoftree test/conformance; do echo "go mod tidy -diff in $$dir"; (cd "$$dir" && $(GO) mod tidy -diff); done
 	$(GO) mod verify
 
 bench: ## one table of speed: bounds, raw Pebble, a plain proxy (3 to 4 minutes; BENCHFLAGS="-rounds 3")

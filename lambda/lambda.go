@@ -30,7 +30,7 @@ import (
 )
 
 // Environment looks up a variable; os.LookupEnv. What is read: AWS_REGION and the credentials, which Lambda sets; DOMICILE_DEPLOYMENT, the
-// deployment's name; DOMICILE_TOPOLOGY, the path of the topology (default: topology.yaml beside the program); DOMICILE_LOG_LEVEL.
+// deployment's name; DOMICILE_TOPOLOGY, the path of the topology , which was packed with the function (default: topology.bin beside it); DOMICILE_LOG_LEVEL.
 type Environment = func(name string) (string, bool)
 
 // open makes a worker of what the environment says.
@@ -50,7 +50,7 @@ func open(ctx context.Context, env Environment, part app.Part, services []domici
 	if region == "" {
 		return nil, nil, errors.New("AWS_REGION is not set")
 	}
-	topo, err := loadTopology(get("DOMICILE_TOPOLOGY", get("LAMBDA_TASK_ROOT", ".")+"/topology.yaml"))
+	topo, err := loadTopology(get("DOMICILE_TOPOLOGY", get("LAMBDA_TASK_ROOT", ".")+"/topology.bin"))
 	if err != nil {
 		return nil, nil, err
 	}

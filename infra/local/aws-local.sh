@@ -14,20 +14,6 @@ GO=${GO:-go}
 export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 unset AWS_PROFILE AWS_SESSION_TOKEN AWS_DEFAULT_REGION
 
-# need COMMAND WHAT-FOR says in one line what is missing.
-need() { command -v "$1" >/dev/null 2>&1 || { echo "aws-local: $1 is missing: $2" >&2; exit 1; }; }
-
-check() {
-  need "$GO" "Go builds everything"
-  need java "Java 17 or newer runs DynamoDB Local"
-  need mvn "Maven installs DynamoDB Local"
-  need node "Node 20, 22 or 24 runs the CDK command"
-  need npm "npm installs the CDK command"
-  local java
-  java=$(java -version 2>&1 | sed -n '1s/.*"\([0-9]*\).*/\1/p')
-  [ "${java:-0}" -ge 17 ] || { echo "aws-local: Java $java is too old: DynamoDB Local needs 17 or newer" >&2; exit 1; }
-}
-
 alive() { [ -s "$HERE/pid" ] && kill -0 "$(cat "$HERE/pid")" 2>/dev/null; }
 
 build() {
@@ -39,10 +25,10 @@ build() {
 }
 
 start() {
-  check
+  source infra/local/needs.sh
   mkdir -p "$HERE/logs"
   if alive; then echo "It runs already. make aws-local-stop ends it."; cat "$HERE/table" 2>/dev/null || true; return; fi
-  rm -f "$HERE/ready" "$HERE/table"
+  rm -f "$HERE/table"
   echo "LocalStack …"
   infra/local/localstack.sh start "$CACHE/localstack" > "$HERE/logs/localstack-start.log"
   echo "building …"
@@ -50,11 +36,11 @@ start() {
   echo "deploying the global and data stacks …"
   infra/scripts/deploy-local.sh "$TOPOLOGY" > "$HERE/logs/deploy.log" 2>&1 || { tail -40 "$HERE/logs/deploy.log" >&2; exit 1; }
   echo "starting services and functions …"
-  setsid bin/awslocal -bin "$PWD/bin" -data "$PWD/$DATA" -logs "$HERE/logs" -topology "$TOPOLOGY" -ready "$HERE/ready" -table "$HERE/table" \
+  setsid bin/awslocal -bin "$PWD/bin" -data "$PWD/$DATA" -logs "$HERE/logs" -topology "$TOPOLOGY" -table "$HERE/table" \
     > "$HERE/logs/awslocal.log" 2>&1 < /dev/null &
   echo $! > "$HERE/pid"
   for _ in $(seq 1 600); do
-    [ -e "$HERE/ready" ] && { cat "$HERE/table"; return; }
+    [ -e "$HERE/table" ] && { cat "$HERE/table"; return; }
     alive || { echo "aws-local: it ended; see $DATA/aws/logs" >&2; tail -20 "$HERE/logs/awslocal.log" >&2; exit 1; }
     sleep 0.5
   done
@@ -68,7 +54,7 @@ stop() {
     for _ in $(seq 1 150); do alive || break; sleep 0.2; done
     alive && kill -KILL -- "-$(cat "$HERE/pid")"
   fi
-  rm -f "$HERE/pid" "$HERE/ready" "$HERE/table"
+  rm -f "$HERE/pid" "$HERE/table"
   infra/local/localstack.sh stop "$CACHE/localstack"
 }
 

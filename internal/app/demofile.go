@@ -18,6 +18,16 @@ type DemoFile struct {
 	OperatorKey string `json:"operator_key"`
 	// Tenants are the demonstration tenants.
 	Tenants []DemoTenant `json:"tenants"`
+	// Cloud says where the platform's stores are when they are not in the folder of this file; nil: they are.
+	Cloud *DemoCloud `json:"cloud,omitempty"`
+}
+
+// DemoCloud says where a platform on AWS keeps its stores, for who looks at them without it.
+type DemoCloud struct {
+	// Deployment is the deployment's name.
+	Deployment string `json:"deployment"`
+	// Endpoint is where AWS is reached, if that is an emulator; credentials are not in the file.
+	Endpoint string `json:"endpoint,omitempty"`
 }
 
 // DemoTenant is one demonstration tenant and its key.

@@ -37,6 +37,9 @@ func (p *Platform) seedControl(ctx context.Context) error {
 		if r.index != control || r.writer == nil {
 			continue
 		}
+		if _, located := p.cfg.Backend.(Located); located && !p.cfg.Demo {
+			continue // Nobody reads this process's folder; see NewOperatorKey.
+		}
 		path := demoPath(p.cfg)
 		known, err := readDemoFile(path)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -50,6 +53,9 @@ func (p *Platform) seedControl(ctx context.Context) error {
 			return err
 		}
 		p.demo.Server = p.OperationsURL()
+		if located, ok := p.cfg.Backend.(Located); ok {
+			p.demo.Cloud = located.Cloud()
+		}
 		return p.demo.write(path)
 	}
 	return nil

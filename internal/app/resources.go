@@ -52,7 +52,8 @@ const (
 	RelayPart
 	// ApplyEvents applies projections and settings: it has the replica and settings tables, and no key.
 	ApplyEvents
-	// ApplySealed stores sealed copies as they are: it has the regional table, and no key.
+	// ApplySealed applies what only regions of the jurisdiction are sent: projections with regulated fields, and sealed copies, which it
+	// stores as they are. It has the regional and the replica table, and no key.
 	ApplySealed
 	// SweepPart does what the others left: it has all tables but settings, sends, and keeps the copy of the directory.
 	SweepPart
@@ -70,12 +71,18 @@ func (p Part) Has(table string) bool {
 	case ApplyEvents:
 		return table == ReplicaTable || table == SettingsTable
 	case ApplySealed:
-		return table == RegionalTable
+		return table == RegionalTable || table == ReplicaTable
 	case SweepPart:
 		return table != SettingsTable
 	default:
 		return false
 	}
+}
+
+// Located is a Backend that says where it is, for demo.json.
+type Located interface {
+	// Cloud returns it.
+	Cloud() *DemoCloud
 }
 
 // Opening says which region's resources are to be opened, and with what.
@@ -118,6 +125,8 @@ type Resources struct {
 	Replicate func(ctx context.Context, item peer.Replicated) error
 
 	Regional, Replica, Keys, Settings store.Store
+	// Shared says that other processes of the region use the same tables.
+	Shared bool
 	// Places are all that the region holds, for audits.
 	Places []audit.Place
 	// Queues are those that other regions send to.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
@@ -140,9 +141,41 @@ func (c *configuration) Positions(ctx context.Context, tenant ident.TenantID, _ 
 	return ident.Positions{Origins: reached}, true, err
 }
 
-// Watch implements consistency.Replica.
+// Watch implements consistency.Replica. Where functions apply what other regions wrote, nobody in this process knows when: who waits looks
+// again and again.
 func (c *configuration) Watch(tenant ident.TenantID) (<-chan struct{}, func()) {
-	return c.kept.Watch(tenant)
+	if !c.region.functions {
+		return c.kept.Watch(tenant)
+	}
+	return lookAgain(firstLook, lastLook)
+}
+
+// The pauses between two looks at what another process may have changed meanwhile.
+const (
+	firstLook = 20 * time.Millisecond
+	lastLook  = 100 * time.Millisecond
+)
+
+// lookAgain returns a channel that gets a value again and again, first soon and then more seldom, until the function is called.
+func lookAgain(first, last time.Duration) (<-chan struct{}, func()) {
+	look, done := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		timer := time.NewTimer(first)
+		defer timer.Stop()
+		for pause := first; ; pause = min(pause*3/2, last) {
+			select {
+			case <-done:
+				return
+			case <-timer.C:
+			}
+			select {
+			case look <- struct{}{}:
+			default: // It says so already.
+			}
+			timer.Reset(pause)
+		}
+	}()
+	return look, sync.OnceFunc(func() { close(done) })
 }
 
 // Admit implements edge.Nearest for calls of route ANY.

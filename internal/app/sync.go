@@ -108,8 +108,8 @@ func (r *region) openSync(p *Platform) error {
 		return fmt.Errorf("making the relay of %s: %w", r.id, err)
 	}
 	s.applier, err = replication.NewApplier(replication.ApplierConfig{
-		Region: r.id, Topology: cfg.Topology, Replica: r.replica, Regional: r.regional, Directory: s, Classes: s.catalog.Classes(),
-		Sender: sender, Clock: cfg.Clock, Observer: violationLog{r.logger}, Settings: r.settings.mender,
+		Region: r.id, Topology: cfg.Topology, Replica: r.replica, Regional: r.regional, Shared: r.res.Shared, Directory: s, Revision: r.revision,
+		Classes: s.catalog.Classes(), Sender: sender, Clock: cfg.Clock, Observer: violationLog{r.logger}, Settings: r.settings.mender,
 		Oldest: s.oldest,
 	})
 	if err != nil {
@@ -151,6 +151,11 @@ func (r *region) applyDirectory(ctx context.Context, item peer.Replicated) error
 		return fault.New(errorsv1.Reason_REASON_PERMISSION_DENIED, "the partition is another region's")
 	}
 	return r.res.Replicate(ctx, item)
+}
+
+// revision numbers the record of a tenant that the region knows.
+func (r *region) revision(tenant ident.TenantID) uint64 {
+	return r.directory.Index.Revision(string(tenant))
 }
 
 // openRepairs makes what compares the region's copies with the homes.
@@ -208,9 +213,31 @@ func (s *synchronisation) run(r *region) {
 	if s.clocks != nil {
 		r.loop("comparison of clocks", s.compareClocks)
 	}
+	if r.res.Shared {
+		r.loop("survey", s.survey)
+	}
 	r.loop("repairs", s.mender.Run)
 	r.loop("key delivery", s.keysAway.run)
 	r.loop("settler", s.settler.run)
+}
+
+// surveyInterval is how often a region looks for lanes of which other processes of it left something undone.
+const surveyInterval = 5 * time.Second
+
+// survey looks for lanes that are behind, where other processes apply.
+func (s *synchronisation) survey(ctx context.Context) error {
+	tick := time.NewTicker(surveyInterval)
+	defer tick.Stop()
+	for {
+		if err := s.applier.Survey(ctx); err != nil && ctx.Err() == nil {
+			s.region.logger.WarnContext(ctx, "it could not be seen which lanes are behind; it is tried again", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // clockInterval is how often clocks are compared where nothing else does it.

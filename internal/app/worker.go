@@ -23,8 +23,9 @@ import (
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
-// directoryAge is how old what a worker knows of the directory may be before it looks again.
-const directoryAge = time.Second
+// directoryAge is how old what a worker knows of the directory may be before it looks again. What a tenant's policy forbids since then is
+// removed again by the region's services, and what is not known yet is put aside.
+const directoryAge = 5 * time.Second
 
 // WorkerConfig says what a process is woken for.
 type WorkerConfig struct {
@@ -155,7 +156,8 @@ func (w *Worker) openSync() error {
 	}
 	applier := replication.ApplierConfig{
 		Region: r.id, Topology: cfg.Topology, Replica: r.res.Replica, Regional: r.res.Regional, Shared: true, Directory: s, Classes: s.catalog.Classes(),
-		Sender: r.res.Sender, Clock: cfg.Clock, Observer: violationLog{cfg.Logger},
+		Revision: r.revision, Sender: r.res.Sender, Clock: cfg.Clock, Observer: violationLog{cfg.Logger},
+		Background: func(do func()) { do() }, // What went on in the background would be frozen with the process.
 	}
 	if r.res.Settings != nil {
 		if applier.Settings, err = w.takeSettings(); err != nil {
@@ -209,21 +211,23 @@ func (w *Worker) Apply(ctx context.Context, name string, messages []queue.Messag
 		Region: w.region.id, Name: name, Keys: w.region.peerKeys(), From: senderOf, Logger: w.cfg.Logger,
 	})
 	opened := box.OpenAll(ctx, messages)
+	verdicts := make([]replication.Verdict, len(messages))
 	good := make([]queue.Message, 0, len(messages))
 	at := make([]int, 0, len(messages))
 	for i, o := range opened {
 		switch {
 		case o.Forged:
+			verdicts[i].Outcome = replication.Done
 		case o.Wait:
-			again = append(again, i)
+			verdicts[i].Outcome = replication.Again
 		default:
 			good, at = append(good, o.Message), append(at, i)
 		}
 	}
-	for _, i := range replication.Unfinished(good, w.sync.applier.Apply(ctx, good)) {
-		again = append(again, at[i])
+	for i, v := range w.sync.applier.Apply(ctx, good) {
+		verdicts[at[i]] = v
 	}
-	return again, nil
+	return replication.Unfinished(messages, verdicts), nil
 }
 
 // Sweep does what the other parts left: it sends what was not sent, tells where lanes stand, prunes, tries again what was put aside, looks after

@@ -22,7 +22,7 @@ var layers = []layer{
 		"internal/seal",
 	}, "the words and promises that everything else is written in; they know nobody"},
 	{"domain", []string{
-		"entity", "internal/topology", "internal/directory", "internal/routing", "internal/residency/...", "internal/replication", "internal/repair",
+		"entity", "internal/topology/...", "internal/directory", "internal/routing", "internal/residency/...", "internal/replication", "internal/repair",
 		"internal/consistency", "internal/idempotency", "internal/keyspace", "internal/crdt", "internal/settings", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
 		"internal/failover", "internal/audit", "internal/cost", "internal/credential", "internal/deployment", "internal/routeheader",
 		"internal/directory/tabletest", "internal/store/storetest", "internal/queue/queuetest", "internal/seal/sealtest",
@@ -33,7 +33,7 @@ var layers = []layer{
 	}, "translations between the domain and the world"},
 	{"assembly", []string{"internal/app/..."}, "the only place that knows ports and adapters both"},
 	{"entry points", []string{"run", "lambda/...", "domiciletest", "internal/cli", "internal/tour"}, "ways to run what was assembled"},
-	{"programs", []string{"cmd/...", "functions/...", "test/...", "internal/errordoc", "internal/archtest", "internal/lambdahost/..."}, "main packages and what looks at the whole from outside"},
+	{"programs", []string{"cmd/...", "functions/...", "test/...", "internal/awslocal", "internal/errordoc", "internal/archtest", "internal/lambdahost/..."}, "main packages and what looks at the whole from outside"},
 }
 
 // adapters stand between a port and an engine.
@@ -64,7 +64,7 @@ func wrongWay(name string, imports []string) []string {
 			wrong = append(wrong, fmt.Sprintf("%s (%s: %s) imports %s (%s)", name, layers[from].name, layers[from].why, to, layers[h].name))
 		case slices.Contains(adapters, name) && h == from:
 			wrong = append(wrong, fmt.Sprintf("the adapter %s imports %s; adapters know their ports and engines, not each other", name, to))
-		case slices.Contains(adapters, to) && !within(name, "internal/app/...", "lambda/edge", "test/..."):
+		case slices.Contains(adapters, to) && !within(name, "internal/app/...", "lambda/...", "test/..."):
 			wrong = append(wrong, fmt.Sprintf("%s imports the adapter %s; take the port, internal/app chooses the adapter", name, to))
 		}
 	}
@@ -124,7 +124,7 @@ var knowledges = []knowledge{
 	{
 		[]string{"github.com/aws/aws-sdk-go-v2"},
 		[]string{
-			"internal/store/dynamostore/...", "internal/store/s3snapshot", "internal/queue/sqsqueue", "internal/seal/kms", "internal/app/aws", "internal/lambdahost",
+			"internal/store/dynamostore/...", "internal/store/s3snapshot", "internal/queue/sqsqueue", "internal/seal/kms", "internal/app/aws", "internal/lambdahost", "internal/awslocal",
 			"lambda/...", "test/...",
 		},
 		"AWS is behind the ports, so that a product runs without it",
@@ -187,12 +187,60 @@ func TestRootPackageIsLight(t *testing.T) {
 func TestLambdaDoesNotLinkPebble(t *testing.T) {
 	t.Parallel()
 	for _, p := range packages(t) {
-		if !within(p.name(), "lambda", "functions/...") {
+		if !within(p.name(), "lambda/...", "functions/...") {
 			continue
 		}
 		for _, path := range p.Deps {
 			if hasPathPrefix(path, "github.com/cockroachdb/pebble") {
 				t.Errorf("%s links %s", p.name(), path)
+			}
+		}
+	}
+}
+
+// light are the packages of the edge, which is to be small and to start at once.
+var light = []string{
+	"internal/edge", "internal/directory", "internal/rpc", "internal/topology", "internal/routing", "internal/routeheader", "internal/residency", "guard",
+	"lambda/edge", "functions/edge",
+}
+
+// heavy is what they do without: validators, transcoders, engines, YAML, and the SDK's search for credentials.
+var heavy = []string{
+	"buf.build/go/", "cel.dev/", "github.com/antlr4-go/", "connectrpc.com/vanguard", "connectrpc.com/otelconnect", "connectrpc.com/grpcreflect",
+	"connectrpc.com/grpchealth", "connectrpc.com/validate", "github.com/cockroachdb/", "github.com/tink-crypto/", "go.yaml.in/",
+	"go.opentelemetry.io/otel/sdk", "github.com/prometheus/", "github.com/spf13/", "golang.org/x/text", "github.com/aws/aws-sdk-go-v2/config",
+	"github.com/aws/aws-sdk-go-v2/service/sts", "github.com/aws/aws-sdk-go-v2/service/sso", "github.com/aws/aws-sdk-go-v2/service/signin",
+	module + "/internal/rpc/mount", module + "/internal/topology/topologyfile", module + "/internal/seal", module + "/entity",
+}
+
+// The edge's bootstrap is bound to 12 MB and 25 ms. What it links is loaded and initialised before the first call.
+func TestTheEdgeIsLight(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if !within(p.name(), light...) {
+			continue
+		}
+		for _, path := range p.Deps {
+			for _, h := range heavy {
+				if hasPathPrefix(path, h) {
+					t.Errorf("%s links %s", p.name(), path)
+				}
+			}
+		}
+	}
+}
+
+// What a message says of a topology is checked where files are read; only they hand on what was checked.
+func TestWhoTakesACheckedTopology(t *testing.T) {
+	t.Parallel()
+	for _, p := range load(t, "./...") {
+		name, _ := inModule(p.PkgPath)
+		if within(name, "internal/topology/...") {
+			continue
+		}
+		for id, used := range p.TypesInfo.Uses {
+			if used.Name() == "FromChecked" && used.Pkg() != nil && used.Pkg().Path() == module+"/internal/topology" {
+				t.Errorf("%s: FromChecked takes what was checked; use topologyfile.New", p.Fset.Position(id.Pos()))
 			}
 		}
 	}

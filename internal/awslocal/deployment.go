@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/cli"
+	"github.com/domicile-api/domicile/internal/durablefile"
 	"github.com/domicile-api/domicile/internal/lambdahost"
 	"github.com/domicile-api/domicile/internal/topology"
 )
@@ -33,8 +37,18 @@ type deployment struct {
 	files     []*os.File
 }
 
+// packed is the file with the topology as functions read it, as it is packed with them on AWS.
+func (d *deployment) packed() string { return filepath.Join(d.cfg.logs, "topology.bin") }
+
 // start begins everything. What it has begun is ended by close.
 func (d *deployment) start(ctx context.Context) error {
+	packed, err := topology.Marshal(d.topology)
+	if err != nil {
+		return fmt.Errorf("packing the topology: %w", err)
+	}
+	if err := os.WriteFile(d.packed(), packed, 0o600); err != nil {
+		return fmt.Errorf("packing the topology: %w", err)
+	}
 	fronts := make(map[topology.Index]http.Handler, d.topology.Len())
 	for _, i := range d.topology.Regions() {
 		r := &region{deployment: d, index: i, id: string(d.topology.ID(i))}
@@ -114,6 +128,19 @@ func answers(ctx context.Context, url string) bool {
 	return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 }
 
+// announce writes the table. It appears whole.
+func (d *deployment) announce() error {
+	demo, err := app.ReadDemoFile(d.cfg.data)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if err := cli.Announce(&text, d.topology, demo); err != nil {
+		return err
+	}
+	return durablefile.Replace(d.cfg.table, text.Bytes(), 0o600)
+}
+
 // stopTimeout is how long a process has to end by itself.
 const stopTimeout = 10 * time.Second
 
@@ -135,9 +162,7 @@ func (d *deployment) close() error {
 	for _, file := range d.files {
 		errs = append(errs, file.Close())
 	}
-	if d.cfg.ready != "" {
-		_ = os.Remove(d.cfg.ready) // It may never have been made.
-	}
+	_ = os.Remove(d.cfg.table) // It may never have been made.
 	return errors.Join(errs...)
 }
 

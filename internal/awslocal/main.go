@@ -23,7 +23,7 @@ import (
 const readyTimeout = 5 * time.Minute
 
 type options struct {
-	// bin has the binaries: domicile, and a folder for each function with its bootstrap.
+	// bin has the binaries: domicile, and functions/<name>/bootstrap.
 	bin string
 	// data is where demo.json goes, logs where each process's output does.
 	data, logs string
@@ -32,19 +32,19 @@ type options struct {
 	deployment string
 	// sweep is how often the functions sweep are called.
 	sweep time.Duration
-	// ready is a file that is made when everything answers.
-	ready string
+	// table is a file that says where everything is and what to try first. It is made when everything answers, and goes when it ends.
+	table string
 }
 
 func main() {
 	var cfg options
-	flag.StringVar(&cfg.bin, "bin", "bin", "folder with domicile, and <function>/bootstrap for each function")
+	flag.StringVar(&cfg.bin, "bin", "bin", "folder with domicile, and functions/<name>/bootstrap for each function")
 	flag.StringVar(&cfg.data, "data", ".domicile", "folder for demo.json")
 	flag.StringVar(&cfg.logs, "logs", ".domicile/aws/logs", "folder for the output of all processes")
 	flag.StringVar(&cfg.topology, "topology", "", "topology file, with an endpoint and a services_endpoint of this machine for each region")
 	flag.StringVar(&cfg.deployment, "deployment", "", "the deployment's name")
 	flag.DurationVar(&cfg.sweep, "sweep", time.Minute, "how often the sweep functions are called")
-	flag.StringVar(&cfg.ready, "ready", "", "file to make when everything answers")
+	flag.StringVar(&cfg.table, "table", ".domicile/aws/table", "file to make when everything answers: where it is and what to try first")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -78,10 +78,8 @@ func run(ctx context.Context, cfg options) (err error) {
 	if err := d.waitReady(ready); err != nil {
 		return err
 	}
-	if cfg.ready != "" {
-		if err := os.WriteFile(cfg.ready, nil, 0o600); err != nil {
-			return fmt.Errorf("saying that everything answers: %w", err)
-		}
+	if err := d.announce(); err != nil {
+		return err
 	}
 	select {
 	case <-ctx.Done():

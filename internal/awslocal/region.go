@@ -116,14 +116,14 @@ func (r *region) function(name, binary string, concurrency int) (*lambdahost.Fun
 	if err != nil {
 		return nil, err
 	}
-	env := map[string]string{"DOMICILE_DEPLOYMENT": r.cfg.deployment, "DOMICILE_TOPOLOGY": r.cfg.topology, "DOMICILE_FUNCTION": name}
+	env := map[string]string{"DOMICILE_DEPLOYMENT": r.cfg.deployment, "DOMICILE_TOPOLOGY": r.packed()}
 	for _, inherited := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
 		if value, ok := os.LookupEnv(inherited); ok {
 			env[inherited] = value
 		}
 	}
 	f, err := lambdahost.NewFunction(lambdahost.Config{
-		Name: r.cfg.deployment + "-" + name, Binary: filepath.Join(r.cfg.bin, binary, "bootstrap"), Env: env, Region: r.id, MemoryMB: 512,
+		Name: r.cfg.deployment + "-" + name, Binary: filepath.Join(r.cfg.bin, "functions", binary, "bootstrap"), Env: env, Region: r.id, MemoryMB: 512,
 		Timeout: functionTimeout, MaxConcurrency: concurrency, Logs: log,
 	})
 	if err != nil {

@@ -28,7 +28,7 @@ func devCommand(cfg Config) *cobra.Command {
 			if err := refuseDemoOutside(c); err != nil {
 				return err
 			}
-			return runPlatform(cmd, c, func(p *app.Platform) error { return announce(cmd.OutOrStdout(), c, p) })
+			return runPlatform(cmd, c, func(p *app.Platform) error { return Announce(cmd.OutOrStdout(), c.Topology, p.Demo()) })
 		},
 	}
 	platformFlags(cmd)
@@ -36,9 +36,8 @@ func devCommand(cfg Config) *cobra.Command {
 	return cmd
 }
 
-// announce prints where everything is and what to try first.
-func announce(w io.Writer, cfg app.Config, p *app.Platform) error {
-	topo := cfg.Topology
+// Announce prints where everything of a platform with demonstration tenants is, and what to try first.
+func Announce(w io.Writer, topo *topology.Topology, demo app.DemoFile) error {
 	regions := table{header: []string{"REGION", "PLACE", "JURISDICTION", "ENDPOINT"}}
 	for _, i := range topo.Regions() {
 		r := topo.Region(i)
@@ -46,11 +45,10 @@ func announce(w io.Writer, cfg app.Config, p *app.Platform) error {
 	}
 	regions.rows = append(regions.rows,
 		[]string{"(global name)", "nearest edge", "", globalURL(topo)},
-		[]string{"(operations)", "", "", p.OperationsURL()})
+		[]string{"(operations)", "", "", demo.Server})
 	if err := regions.write(w); err != nil {
 		return err
 	}
-	demo := p.Demo()
 	tenants := table{header: []string{"\nTENANT", "HOME", "API KEY"}}
 	for _, t := range demo.Tenants {
 		tenants.rows = append(tenants.rows, []string{t.ID, t.Home, t.APIKey})

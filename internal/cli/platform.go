@@ -12,6 +12,7 @@ import (
 	"github.com/domicile-api/domicile/internal/app"
 	"github.com/domicile-api/domicile/internal/app/aws"
 	"github.com/domicile-api/domicile/internal/app/embedded"
+	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/topology"
 	"github.com/domicile-api/domicile/internal/topology/topologyfile"
@@ -32,7 +33,11 @@ func platformFlags(cmd *cobra.Command) {
 // platformConfig reads the flags that all platforms have.
 func platformConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	text := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
-	topo, err := topologyFlag(cmd)
+	backend, err := newBackend(text("backend"), text("deployment"), text("data"))
+	if err != nil {
+		return app.Config{}, err
+	}
+	topo, err := topologyOf(cmd, backend)
 	if err != nil {
 		return app.Config{}, err
 	}
@@ -44,14 +49,25 @@ func platformConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	if err != nil {
 		return app.Config{}, err
 	}
-	backend, err := newBackend(text("backend"), text("deployment"), text("data"))
-	if err != nil {
-		return app.Config{}, err
-	}
 	return app.Config{
 		Backend: backend, DataDir: text("data"), Host: text("host"), Topology: topo, Services: cfg.Services,
 		Logger: logger, Clock: time.Now, Random: rand.Reader, Env: cfg.Env,
 	}, nil
+}
+
+// topologyOf is the topology that --topology names. A region that runs on AWS without one has that of its infrastructure.
+func topologyOf(cmd *cobra.Command, backend app.Backend) (*topology.Topology, error) {
+	file, _ := cmd.Flags().GetString("topology")
+	deployed, onAWS := backend.(aws.Backend)
+	region, _ := cmd.Flags().GetString("region")
+	if file != "" || !onAWS || region == "" {
+		return topologyFlag(cmd)
+	}
+	t, err := deployed.Topology(cmd.Context(), ident.RegionID(region))
+	if err != nil {
+		return nil, refused(err)
+	}
+	return t, nil
 }
 
 // topologyFlag reads the file that --topology names, or gives the built-in regions.

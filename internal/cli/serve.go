@@ -54,9 +54,9 @@ func serveConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	if err != nil {
 		return c, err
 	}
-	region, ok := c.Topology.Index(ident.RegionID(text("region")))
-	if !ok {
-		return c, usage("--region is one of %s", strings.Join(regionIDs(c.Topology), ", "))
+	region, err := regionOf(c.Topology, text("region"))
+	if err != nil {
+		return c, err
 	}
 	c.Regions = []ident.RegionID{c.Topology.ID(region)}
 	if c.Port, _ = cmd.Flags().GetInt("port"); c.Port == 0 {
@@ -89,6 +89,15 @@ func serveConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 		c.Services = c.Services[i : i+1]
 	}
 	return c, refuseDemoOutside(c)
+}
+
+// regionOf finds the region that --region names.
+func regionOf(t *topology.Topology, id string) (topology.Index, error) {
+	region, ok := t.Index(ident.RegionID(id))
+	if !ok {
+		return topology.NoRegion, usage("--region is one of %s", strings.Join(regionIDs(t), ", "))
+	}
+	return region, nil
 }
 
 func regionIDs(t *topology.Topology) []string {

@@ -5,13 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
+	topologyv1 "github.com/domicile-api/domicile/gen/domicile/topology/v1"
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/app/aws"
+	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 	"github.com/domicile-api/domicile/internal/tour"
 )
 
@@ -76,14 +82,48 @@ func playTour(cmd *cobra.Command, dir string, demo app.DemoFile) error {
 	for _, t := range demo.Tenants {
 		keys[t.ID] = t.APIKey
 	}
+	stored, err := storedOf(demo, r.GetTopology())
+	if err != nil {
+		return refused(err)
+	}
 	err = tour.Run(cmd.Context(), tour.Config{
 		Server: demo.Server, OperatorKey: demo.OperatorKey, Topology: r.GetTopology(), GlobalEndpoint: global, Keys: keys,
-		DataDir: dir, Out: cmd.OutOrStdout(),
+		DataDir: dir, Stored: stored, Out: cmd.OutOrStdout(),
 	})
 	if err != nil {
 		return refused(err)
 	}
 	return nil
+}
+
+// storedOf returns what reads the stores of a platform that keeps them elsewhere than in its folder; nil for one that does not. Credentials
+// are the environment's; an emulator on this machine takes any.
+func storedOf(demo app.DemoFile, message *topologyv1.Topology) (func(context.Context, func(region, table string, key, value []byte) error) error, error) {
+	if demo.Cloud == nil {
+		return nil, nil //nolint:nilnil // the folder has them
+	}
+	backend, err := aws.New(demo.Cloud.Deployment)
+	if err != nil {
+		return nil, err
+	}
+	topo, err := topologyfile.New(message)
+	if err != nil {
+		return nil, fmt.Errorf("reading the platform's topology: %w", err)
+	}
+	if demo.Cloud.Endpoint != "" {
+		for name, value := range map[string]string{
+			"AWS_ENDPOINT_URL": demo.Cloud.Endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		} {
+			if err := os.Setenv(name, value); err != nil {
+				return nil, fmt.Errorf("pointing at the emulator: %w", err)
+			}
+		}
+	}
+	return func(ctx context.Context, fn func(region, table string, key, value []byte) error) error {
+		return backend.Walk(ctx, topo, func(region ident.RegionID, table string, it store.Item) error {
+			return fn(string(region), table, []byte(it.Key.Partition+it.Key.Sort), it.Value)
+		})
+	}, nil
 }
 
 // globalOf is the URL of the global name of a platform whose operations port is known.

@@ -56,6 +56,9 @@ func (n Names) RouteKey() string { return n.deployment + "/route-key" }
 // PeerKey is the secret from which follows what a region proves itself to others with.
 func (n Names) PeerKey() string { return n.deployment + "/peer-key" }
 
+// Topology is the parameter with the topology file that the infrastructure was deployed with.
+func (n Names) Topology() string { return "/" + n.deployment + "/topology" }
+
 // Snapshots is the bucket of the last good copy of the directory.
 func (n Names) Snapshots(account string, region ident.RegionID) string {
 	return n.deployment + "-snapshots-" + account + "-" + string(region)

@@ -18,11 +18,11 @@ func TestNames(t *testing.T) {
 	}
 	got := []string{
 		n.Deployment(), n.Table("regional"), n.Queue("events"), n.DeadQueue("events"), n.TenantsKey(), n.RouteKey(), n.PeerKey(),
-		n.Snapshots("000000000000", "eu-central-1"),
+		n.Topology(), n.Snapshots("000000000000", "eu-central-1"),
 	}
 	want := []string{
 		"domicile", "domicile-regional", "domicile-events.fifo", "domicile-events-dead.fifo", "alias/domicile-tenants", "domicile/route-key",
-		"domicile/peer-key", "domicile-snapshots-000000000000-eu-central-1",
+		"domicile/peer-key", "/domicile/topology", "domicile-snapshots-000000000000-eu-central-1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

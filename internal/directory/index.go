@@ -69,6 +69,15 @@ func (x *Index) Tenant(id string) (routing.Tenant, bool) {
 	return t, true
 }
 
+// Revision numbers the record by which a tenant is known: it grows with each change of the tenant. 0: it is not known.
+func (x *Index) Revision(id string) uint64 {
+	value, ok := x.tenants.get(id)
+	if !ok {
+		return 0
+	}
+	return uint64(decodeTenant(value).wseq)
+}
+
 // TenantBytes is Tenant for an id in bytes, which it does not keep.
 func (x *Index) TenantBytes(id []byte) (routing.Tenant, bool) {
 	packed, ok := x.routes.get(x.routes.hashBytes(id))

@@ -55,8 +55,8 @@ func sweepAndFail(t *testing.T, stop int, blind func(store.Op) bool) (stopped, k
 // Whenever a relay marks a pair that a sweeper is at, what it means is sent or stays marked.
 func TestNoMarkIsLost(t *testing.T) {
 	t.Parallel()
-	stopped, known := true, true
-	for stop := 0; stopped; stop++ {
+	var known bool
+	for stop, stopped := 0, true; stopped; stop++ {
 		if stopped, known = sweepAndFail(t, stop, nil); !known {
 			t.Errorf("stopped after %d effects: a write is neither sent nor marked", stop)
 		}
@@ -65,8 +65,8 @@ func TestNoMarkIsLost(t *testing.T) {
 	blind := func(op store.Op) bool {
 		return op.Kind == store.Delete && strings.HasPrefix(op.Item.Key.Partition, keyspace.DirtyPairs(abroad))
 	}
-	stopped, known = true, true
-	for stop := 0; stopped && known; stop++ {
+	known = true
+	for stop, stopped := 0, true; stopped && known; stop++ {
 		stopped, known = sweepAndFail(t, stop, blind)
 	}
 	if known {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -522,33 +521,5 @@ func TestProcesses(t *testing.T) {
 		if err := deploy(t, tables, 700, seeded(seed), nil); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-	}
-}
-
-// Without any one of the conditions the same runs fail.
-func TestEachConditionIsNeeded(t *testing.T) {
-	t.Parallel()
-	at := func(kind store.OpKind, partition, sort string) func(store.Op) bool {
-		return func(op store.Op) bool {
-			return op.Kind == kind && strings.HasPrefix(op.Item.Key.Partition, partition) && strings.HasPrefix(op.Item.Key.Sort, sort)
-		}
-	}
-	for name, blind := range map[string]func(store.Op) bool{
-		"of a watermark": at(store.Put, "t/", "w/"),
-		"of an entity":   at(store.Put, "t/", "e/"),
-		"of a guard":     at(store.Put, "t/", "g/"),
-		"of a cursor":    at(store.Put, "t/", "x/"),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			tables := openTables(t)
-			for seed := range uint64(10 * seeds) {
-				if err := deploy(t, tables, 700, seeded(seed), blind); err != nil {
-					t.Logf("seed %d fails: %v", seed, err)
-					return
-				}
-			}
-			t.Errorf("%d runs do not notice that it is off", 10*seeds)
-		})
 	}
 }

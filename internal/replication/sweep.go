@@ -148,7 +148,7 @@ type sweep struct {
 func (b *batch) look(ctx context.Context, state *sweepState) (*sweep, error) {
 	s := &sweep{
 		r: b.r, until: b.until, after: ident.TenantID(state.GetAfter()),
-		asOf: b.r.cfg.Clock(), turn: uint32(state.GetPasses() % 2), //nolint:gosec // 0 or 1
+		asOf: b.r.cfg.Clock(), turn: uint32(state.GetPasses() % 2),
 		heads: make(map[ident.TenantID][ident.Lanes]ident.Version), behind: make(map[ident.TenantID]bool),
 	}
 	next, err := b.r.nextTenants(ctx, s.after)

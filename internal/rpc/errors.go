@@ -98,12 +98,19 @@ func ToFault(err error) *fault.Error {
 		return TooLarge(oversized.Limit)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fault.Wrap(errorsv1.Reason_REASON_DEADLINE_EXCEEDED, err, "the call's deadline passed or its caller went away")
+	case errors.Is(err, store.ErrUnavailable):
+		f := fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, err, "the region's storage does not answer")
+		f.RetryAfter = unavailableRetry
+		return f
 	case errors.As(err, &coded):
 		return codedFault(coded)
 	default:
 		return internalFault(err)
 	}
 }
+
+// unavailableRetry is what a client is told to wait while the region's storage does not answer.
+const unavailableRetry = 2 * time.Second
 
 // TooLarge is the refusal of a request beyond a limit in bytes.
 func TooLarge(limit int64) *fault.Error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,8 +16,6 @@ import (
 	"github.com/domicile-api/domicile/internal/rpc"
 	"github.com/domicile-api/domicile/internal/store"
 )
-
-var discard = slog.New(slog.DiscardHandler)
 
 // The table of the design: what each reason means over HTTP.
 var statuses = map[string]int{
@@ -53,6 +50,7 @@ func TestToFault(t *testing.T) {
 		{"a fault inside", fmt.Errorf("doing: %w", fault.New(errorsv1.Reason_REASON_NOT_FOUND, "x")), errorsv1.Reason_REASON_NOT_FOUND},
 		{"a fault without a reason", &fault.Error{}, errorsv1.Reason_REASON_INTERNAL},
 		{"a full store", fmt.Errorf("committing: %w", store.ErrFull), errorsv1.Reason_REASON_STORAGE_FULL},
+		{"a store that does not answer", fmt.Errorf("reading: %w", store.ErrUnavailable), errorsv1.Reason_REASON_REGION_UNAVAILABLE},
 		{"a large item", fmt.Errorf("committing: %w", store.ErrTooLarge), errorsv1.Reason_REASON_TOO_LARGE},
 		{"a deadline", fmt.Errorf("waiting: %w", context.DeadlineExceeded), errorsv1.Reason_REASON_DEADLINE_EXCEEDED},
 		{"a cancellation", context.Canceled, errorsv1.Reason_REASON_DEADLINE_EXCEEDED},

@@ -2,9 +2,12 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
+	"github.com/domicile-api/domicile/internal/fault"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
 )
@@ -171,11 +174,19 @@ func (k *Keyring) load(ctx context.Context, tenant ident.TenantID) (*openKey, er
 	return &openKey{keys: keys, usable: r.usable(), loaded: now}, nil
 }
 
+// unwrapRetry is what a client is told to wait while the region's own key cannot be used.
+const unwrapRetry = 2 * time.Second
+
 // unwrap opens a wrapped key, which must be of this generation.
 func (k *Keyring) unwrap(ctx context.Context, tenant ident.TenantID, wrappedKey []byte, generation uint32) (*dataKey, error) {
 	plain, err := k.cfg.Wrapper.Unwrap(ctx, tenant, wrappedKey)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrCannotOpen), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("unwrapping the key of tenant %s in %s: %w", tenant, k.cfg.Region, err)
+	case err != nil:
+		f := fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, err, "the region's key cannot be used now")
+		f.RetryAfter = unwrapRetry
+		return nil, f
 	}
 	defer wipe(plain)
 	data, err := parseDataKey(plain)

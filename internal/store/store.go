@@ -209,6 +209,8 @@ var (
 	ErrTooLarge = errors.New("store: too large")
 	// ErrInvalid says that a commit or query breaks a rule of the port.
 	ErrInvalid = errors.New("store: invalid request")
+	// ErrUnavailable says that the store did not answer, or let nobody in. Of a commit, see Store.Commit: its outcome is not known.
+	ErrUnavailable = errors.New("store: unavailable")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("store: closed")
 )

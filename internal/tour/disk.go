@@ -18,9 +18,12 @@ const dumpBytes = 160
 
 // sealedAtRest reads every file of the data folder, as grep -r would: the canary is in none of them. The user's id is GLOBAL, and in
 // every region that has a projection of the user.
-func (g *guide) sealedAtRest(context.Context) error {
+func (g *guide) sealedAtRest(ctx context.Context) error {
 	if g.userID == "" {
 		return errors.New("there is no user to look for")
+	}
+	if g.Stored != nil {
+		return g.sealedInStores(ctx)
 	}
 	var files int
 	var shown bool
@@ -58,6 +61,32 @@ func (g *guide) sealedAtRest(context.Context) error {
 		g.sayf("    (the engine has compressed the user's row by now; no file has its id in clear)")
 	}
 	g.heldf("%q is in none of %d files; names, address and note are sealed under the tenant's key", g.canary+"@example.com", files)
+	return nil
+}
+
+// sealedInStores reads every item of every table, as whoever got hold of them would.
+func (g *guide) sealedInStores(ctx context.Context) error {
+	items, shown := 0, false
+	err := g.Stored(ctx, func(region, table string, key, value []byte) error {
+		items++
+		all := append(append([]byte(nil), key...), value...)
+		if bytes.Contains(all, []byte(g.canary)) {
+			return fmt.Errorf("personal data lies in clear in the table %s of %s", table, region)
+		}
+		if at := bytes.Index(all, []byte(g.userID)); at >= 0 && region == frankfurt && table == "regional" && !shown && len(all)-at > dumpBytes {
+			shown = true
+			g.sayf("    the bytes from the user's id on in the table %s of %s:", table, region)
+			g.dump(all, at)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the stores: %w", err)
+	case !shown:
+		return errors.New("the user is not in the home's table")
+	}
+	g.heldf("%q is in none of %d items; names, address and note are sealed under the tenant's key", g.canary+"@example.com", items)
 	return nil
 }
 

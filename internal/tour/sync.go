@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
+	errorsv1 "github.com/domicile-api/domicile/gen/domicile/errors/v1"
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 	"github.com/domicile-api/domicile/gen/domicile/operations/v1/operationsv1connect"
 )
@@ -156,6 +158,21 @@ func (g *guide) scopes(ctx context.Context) error {
 	return nil
 }
 
+// refusedWith tells whether a call was refused for a reason.
+func refusedWith(err error, reason errorsv1.Reason) bool {
+	refusal, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return false
+	}
+	for _, d := range refusal.Details() {
+		value, err := d.Value()
+		if info, is := value.(*errdetails.ErrorInfo); err == nil && is {
+			return "REASON_"+info.GetReason() == reason.String()
+		}
+	}
+	return false
+}
+
 // partition cuts a region off, goes on without it, and lets it come back.
 func (g *guide) partition(ctx context.Context) error {
 	fault := func(f *operationsv1.Fault) error {
@@ -164,7 +181,7 @@ func (g *guide) partition(ctx context.Context) error {
 	}
 	g.sayf("    $ domicile fault partition %s", saoPaulo)
 	if err := fault(&operationsv1.Fault{Kind: &operationsv1.Fault_Partition{Partition: saoPaulo}}); err != nil {
-		if connect.CodeOf(err) == connect.CodeUnimplemented || connect.CodeOf(err) == connect.CodeFailedPrecondition {
+		if refusedWith(err, errorsv1.Reason_REASON_UNSUPPORTED) {
 			g.heldf("this platform is not one to experiment with: no fault was injected")
 			return nil
 		}

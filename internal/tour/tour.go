@@ -30,6 +30,8 @@ type Config struct {
 	Keys map[string]string
 	// DataDir is the platform's data folder.
 	DataDir string
+	// Stored calls fn with every item of the platform's stores, where they are not in the data folder; nil: they are.
+	Stored func(ctx context.Context, fn func(region, table string, key, value []byte) error) error
 	// Out takes the narration.
 	Out io.Writer
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/domicile-api/domicile/internal/directory"
@@ -62,7 +61,7 @@ func (h *Handler) lastGoodCopy() (directory.Copy, error) {
 	if h.cfg.Snapshots == "" {
 		return nil, nil //nolint:nilnil // a function without a copy is allowed
 	}
-	client := s3.NewFromConfig(h.cloud.aws, func(o *s3.Options) { o.UsePathStyle = h.cloud.aws.BaseEndpoint != nil })
+	client := s3snapshot.NewGetter(h.cloud.aws)
 	copied, err := s3snapshot.New(s3snapshot.Config{Client: client, Bucket: h.cfg.Snapshots})
 	if err != nil {
 		return nil, fmt.Errorf("reaching the copy of the directory: %w", err)

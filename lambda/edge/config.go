@@ -12,7 +12,7 @@ type Config struct {
 	Region ident.RegionID
 	// Deployment is the deployment's name, DOMICILE_DEPLOYMENT; empty: domicile.
 	Deployment string
-	// Topology is the path of the topology, DOMICILE_TOPOLOGY; empty: topology.yaml in the function's folder.
+	// Topology is the path of the topology, DOMICILE_TOPOLOGY; empty: topology.bin in the function's folder.
 	Topology string
 	// Snapshots is the bucket with the last good copy of the directory, DOMICILE_SNAPSHOTS; empty: there is none.
 	Snapshots string
@@ -37,7 +37,7 @@ func FromEnvironment(lookup func(string) (string, bool)) Config {
 	}
 	return Config{
 		Region: ident.RegionID(get("AWS_REGION", "")), Deployment: get("DOMICILE_DEPLOYMENT", ""), Snapshots: get("DOMICILE_SNAPSHOTS", ""),
-		Topology:  get("DOMICILE_TOPOLOGY", get("LAMBDA_TASK_ROOT", ".")+"/topology.yaml"),
+		Topology:  get("DOMICILE_TOPOLOGY", get("LAMBDA_TASK_ROOT", ".")+"/topology.bin"),
 		LogLevel:  level,
 		accessKey: get("AWS_ACCESS_KEY_ID", ""), secretKey: get("AWS_SECRET_ACCESS_KEY", ""), session: get("AWS_SESSION_TOKEN", ""),
 		endpoint: get("AWS_ENDPOINT_URL", ""),

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,12 +21,14 @@ import (
 	"github.com/domicile-api/domicile/internal/app"
 	"github.com/domicile-api/domicile/internal/audit"
 	"github.com/domicile-api/domicile/internal/deployment"
+	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/seal/kms"
 	"github.com/domicile-api/domicile/internal/seal/local"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/dynamostore"
 	"github.com/domicile-api/domicile/internal/store/ownfeed"
 	"github.com/domicile-api/domicile/internal/store/s3snapshot"
+	"github.com/domicile-api/domicile/internal/topology"
 )
 
 // lookAgain is how often a process looks for what other processes of its region left undone.
@@ -44,6 +47,34 @@ var _ app.Backend = Backend{}
 func New(name string) (Backend, error) {
 	n, err := deployment.New(name)
 	return Backend{n}, err
+}
+
+// Cloud implements app.Located.
+func (b Backend) Cloud() *app.DemoCloud {
+	return &app.DemoCloud{Deployment: b.names.Deployment(), Endpoint: os.Getenv(endpointVariable)}
+}
+
+// endpointVariable is the SDK's own name for another address of AWS.
+const endpointVariable = "AWS_ENDPOINT_URL"
+
+// Walk calls fn with every item of the tables of all regions, read as they lie there. It is for people who look, and for audits.
+func (b Backend) Walk(ctx context.Context, topo *topology.Topology, fn func(region ident.RegionID, table string, it store.Item) error) error {
+	for _, i := range topo.Regions() {
+		cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(string(topo.ID(i))))
+		if err != nil {
+			return fmt.Errorf("reading the AWS configuration: %w", err)
+		}
+		for _, name := range []string{app.DirectoryTable, app.RegionalTable, app.KeysTable, app.ReplicaTable, app.SettingsTable} {
+			table, err := dynamostore.New(dynamostore.Config{Table: b.names.Table(name), Client: dynamodb.NewFromConfig(cfg)})
+			if err != nil {
+				return err
+			}
+			if err := table.Walk(ctx, func(it store.Item) error { return fn(topo.ID(i), name, it) }); err != nil {
+				return fmt.Errorf("reading the table %s of %s: %w", name, topo.ID(i), err)
+			}
+		}
+	}
+	return nil
 }
 
 // Open implements app.Backend.
@@ -118,7 +149,7 @@ func (o *opener) openDirectory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.res.Directory, o.res.DirectoryInterval = table, dynamostore.DirectoryInterval
+	o.res.Shared, o.res.Directory, o.res.DirectoryInterval = true, table, dynamostore.DirectoryInterval
 	account, err := o.account(ctx)
 	if err != nil {
 		return err

@@ -12,12 +12,11 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
+	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"github.com/google/go-cmp/cmp"
 
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
 	"github.com/domicile-api/domicile/gen/domicile/profile/v1/profilev1connect"

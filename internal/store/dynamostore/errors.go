@@ -52,8 +52,8 @@ func (e *AccessError) Error() string {
 		e.Table, e.Code, e.Err)
 }
 
-// Unwrap returns what AWS or the SDK said.
-func (e *AccessError) Unwrap() error { return e.Err }
+// Unwrap returns what AWS or the SDK said, and store.ErrUnavailable.
+func (e *AccessError) Unwrap() []error { return []error{e.Err, store.ErrUnavailable} }
 
 // UnavailableError says that DynamoDB gave no final answer in the time there was: it throttled, had conflicts or an internal error, or the
 // connection was lost.
@@ -81,12 +81,12 @@ func (e *UnavailableError) Error() string {
 		e.Op, e.Table, e.Attempts, e.Elapsed.Round(time.Millisecond), outcome, e.Err)
 }
 
-// Unwrap returns what was said last, and the context's error.
+// Unwrap returns what was said last, store.ErrUnavailable, and the context's error.
 func (e *UnavailableError) Unwrap() []error {
 	if e.Ended == nil {
-		return []error{e.Err}
+		return []error{e.Err, store.ErrUnavailable}
 	}
-	return []error{e.Err, e.Ended}
+	return []error{e.Err, store.ErrUnavailable, e.Ended}
 }
 
 // verdict is what one answer means for the attempts that follow.
