@@ -30,7 +30,8 @@ import (
 )
 
 // Environment looks up a variable; os.LookupEnv. What is read: AWS_REGION and the credentials, which Lambda sets; DOMICILE_DEPLOYMENT, the
-// deployment's name; DOMICILE_TOPOLOGY, the path of the topology , which was packed with the function (default: topology.bin beside it); DOMICILE_LOG_LEVEL.
+// deployment's name; DOMICILE_TOPOLOGY, the path of the topology that was packed with the function (default: topology.bin beside it);
+// DOMICILE_LOG_LEVEL.
 type Environment = func(name string) (string, bool)
 
 // open makes a worker of what the environment says.

@@ -36,7 +36,8 @@ func (r *Relay) Handle(ctx context.Context, e events.DynamoDBEvent) (events.Dyna
 		keys := e.Records[i].Change.Keys
 		c, ok := dynamostore.ChangeOf(binary(keys["pk"]), binary(keys["sk"]), e.Records[i].EventName == string(events.DynamoDBOperationTypeRemove))
 		if !ok {
-			r.logger.ErrorContext(ctx, "a record of the stream has other keys than the table's; is the source right?", slog.String("event", e.Records[i].EventID))
+			r.logger.ErrorContext(ctx, "a record of the stream has other keys than the table's; is the source right?",
+				slog.String("event", e.Records[i].EventID))
 			continue
 		}
 		changes = append(changes, c)

@@ -11,7 +11,7 @@ CACHE=${DOMICILE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/domicile}
 HERE=$PWD/$DATA/aws
 TOPOLOGY=$PWD/infra/local/topology.yaml
 GO=${GO:-go}
-export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
+export AWS_ENDPOINT_URL=http://127.0.0.1:${LS_PORT:-4566} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 unset AWS_PROFILE AWS_SESSION_TOKEN AWS_DEFAULT_REGION
 
 alive() { [ -s "$HERE/pid" ] && kill -0 "$(cat "$HERE/pid")" 2>/dev/null; }

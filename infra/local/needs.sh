@@ -7,7 +7,7 @@ need java "Java 17 or newer runs DynamoDB Local"
 need mvn "Maven installs DynamoDB Local"
 need node "Node 20, 22 or 24 runs CDK"
 need npm "npm installs the CDK command"
-java_version=$(java -version 2>&1 | sed -n '1s/.*"\([0-9]*\).*/\1/p')
+java_version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -1)
 [ "${java_version:-0}" -ge 17 ] || { echo "missing: Java 17 or newer, this is ${java_version:-none}" >&2; missing=1; }
 found_python=
 for python in ${PYTHON:-} python3.13 python3.12 "$HOME"/.pyenv/versions/3.13.*/bin/python3 "$HOME"/.pyenv/versions/3.12.*/bin/python3 python3; do

@@ -21,7 +21,7 @@ func NewOperatorKey(ctx context.Context, cfg WorkerConfig) (key string, err erro
 		Tag: tagger{cfg.Topology.Jurisdiction(index)}.tagIn, Sender: senderOf, Clock: cfg.Clock, Random: cfg.Random, Logger: cfg.Logger,
 	})
 	if err != nil {
-		return "", err //nolint:wrapcheck // the backend names what it opens
+		return "", err
 	}
 	defer func() { err = errors.Join(err, res.Close()) }()
 	writer := directory.NewWriter(directory.WriterConfig{

@@ -118,7 +118,7 @@ func (r *region) openResources(ctx context.Context, p *Platform) error {
 		Tag: tagger{cfg.Topology.Jurisdiction(r.index)}.tagIn, Sender: senderOf, Clock: cfg.Clock, Random: cfg.Random, Logger: r.logger,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // the backend names what it opens
+		return err
 	}
 	r.res, r.routeKey = res, newRouteKey(res.RouteSeed)
 	if !r.edgeOnly {
@@ -146,9 +146,9 @@ func (r *region) openDirectory(ctx context.Context, p *Platform) error {
 		also = directory.Sinks{r.eraser, r.sync, r.tokens}
 	}
 	replica, err := directory.OpenReplica(ctx, directory.ReplicaConfig{
-		Table: r.res.Directory, Topology: cfg.Topology, Copy: r.res.DirectoryCopy, CopyReadOnly: r.res.DirectoryCopyReadOnly, Interval: r.res.DirectoryInterval,
-		HostSuffixes: []string{"localhost"},
-		Clock:        cfg.Clock, Logger: r.logger, Also: also,
+		Table: r.res.Directory, Topology: cfg.Topology, Copy: r.res.DirectoryCopy, CopyReadOnly: r.res.DirectoryCopyReadOnly,
+		Interval: r.res.DirectoryInterval, HostSuffixes: []string{"localhost"},
+		Clock: cfg.Clock, Logger: r.logger, Also: also,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the directory of %s: %w", r.id, err)
@@ -192,7 +192,7 @@ func (r *region) openData(p *Platform) error {
 
 // Purge removes all rows of a tenant, whatever the region was to it.
 func (r *region) Purge(ctx context.Context, tenant ident.TenantID) error {
-	return r.sync.applier.Retire(tenant, func() error {
+	return r.sync.applier.Retire(tenant, func() error { //nolint:contextcheck // a removal that has begun is finished
 		return errors.Join(r.entities.Purge(ctx, tenant), r.settings.kept.Purge(ctx, tenant), r.sync.purge(ctx, tenant))
 	})
 }

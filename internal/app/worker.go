@@ -84,7 +84,7 @@ func (w *Worker) open(ctx context.Context) error {
 		Tag: tagger{cfg.Topology.Jurisdiction(r.index)}.tagIn, Sender: senderOf, Clock: cfg.Clock, Random: cfg.Random, Logger: cfg.Logger,
 	})
 	if err != nil {
-		return err //nolint:wrapcheck // the backend names what it opens
+		return err
 	}
 	w.sync = &synchronisation{
 		region: r, catalog: catalog, random: cfg.Random, clock: cfg.Clock, topology: cfg.Topology, classes: make(map[string]*residency.Classes),
@@ -184,7 +184,8 @@ func (w *Worker) takeSettings() (replication.Settings, error) {
 		return nil, fmt.Errorf("opening the settings: %w", err)
 	}
 	c.mender, err = settings.NewMender(settings.MenderConfig{
-		Settings: c.kept, Origins: c.others(Config{Topology: cfg.Topology}), Tenants: c, Known: func() []ident.TenantID { return nil }, Jitter: rand.Float64,
+		Settings: c.kept, Origins: c.others(Config{Topology: cfg.Topology}), Tenants: c, Jitter: rand.Float64,
+		Known: func() []ident.TenantID { return nil },
 		Reach: func(ident.RegionID) settings.Origin { return nil },
 	})
 	if err != nil {

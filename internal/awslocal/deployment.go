@@ -69,7 +69,8 @@ func (d *deployment) start(ctx context.Context) error {
 
 // log opens the file that a process's output goes to. What an earlier start wrote stays in front.
 func (d *deployment) log(name string) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Join(d.cfg.logs, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	path := filepath.Join(d.cfg.logs, name+".log")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // the person who starts it names the folder
 	if err != nil {
 		return nil, fmt.Errorf("opening a log: %w", err)
 	}
@@ -146,7 +147,7 @@ const stopTimeout = 10 * time.Second
 
 // close ends everything, in the reverse order of its start.
 func (d *deployment) close() error {
-	var errs []error
+	errs := make([]error, 0, len(d.servers)+len(d.functions)+len(d.files))
 	for _, server := range d.servers {
 		errs = append(errs, server.Close())
 	}

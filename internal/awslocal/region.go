@@ -64,7 +64,8 @@ func (r *region) startServices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(r.cfg.bin, "domicile"), args...) //nolint:gosec // the binary that was built for this
+	binary := filepath.Join(r.cfg.bin, "domicile")
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, args...) //nolint:gosec // the binary that was built for this
 	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), "AWS_REGION="+r.id)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting: %w", err)

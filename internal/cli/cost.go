@@ -79,7 +79,7 @@ func costInput(cmd *cobra.Command) (cost.Input, error) {
 func readAssumptions(path string, into *cost.Assumptions) error {
 	file, err := os.Open(path) //nolint:gosec // The person who asks names the file.
 	if err != nil {
-		return err
+		return fmt.Errorf("reading the assumptions: %w", err)
 	}
 	defer func() { _ = file.Close() }() // Only read.
 	d := json.NewDecoder(file)

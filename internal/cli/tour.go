@@ -98,7 +98,7 @@ func playTour(cmd *cobra.Command, dir string, demo app.DemoFile) error {
 
 // storedOf returns what reads the stores of a platform that keeps them elsewhere than in its folder; nil for one that does not. Credentials
 // are the environment's; an emulator on this machine takes any.
-func storedOf(demo app.DemoFile, message *topologyv1.Topology) (func(context.Context, func(region, table string, key, value []byte) error) error, error) {
+func storedOf(demo app.DemoFile, message *topologyv1.Topology) (tour.Stored, error) {
 	if demo.Cloud == nil {
 		return nil, nil //nolint:nilnil // the folder has them
 	}

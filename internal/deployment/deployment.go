@@ -30,7 +30,8 @@ func New(name string) (Names, error) {
 		good = good && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
 	}
 	if !good {
-		return Names{}, fmt.Errorf("the name of a deployment is 1 to %d lower-case letters, digits and \"-\", beginning with a letter, not %q", maxName, name)
+		return Names{}, fmt.Errorf(
+			"the name of a deployment is 1 to %d lower-case letters, digits and \"-\", beginning with a letter, not %q", maxName, name)
 	}
 	return Names{name}, nil
 }

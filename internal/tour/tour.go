@@ -16,6 +16,9 @@ import (
 	topologyv1 "github.com/domicile-api/domicile/gen/domicile/topology/v1"
 )
 
+// Stored calls a function with every item of a platform's stores.
+type Stored func(ctx context.Context, fn func(region, table string, key, value []byte) error) error
+
 // Config is what the tour needs to know of the platform.
 type Config struct {
 	// Server is the URL of the operations port.
@@ -31,7 +34,7 @@ type Config struct {
 	// DataDir is the platform's data folder.
 	DataDir string
 	// Stored calls fn with every item of the platform's stores, where they are not in the data folder; nil: they are.
-	Stored func(ctx context.Context, fn func(region, table string, key, value []byte) error) error
+	Stored Stored
 	// Out takes the narration.
 	Out io.Writer
 }

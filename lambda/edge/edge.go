@@ -77,7 +77,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, fmt.Errorf("edge: the region %q is not in the topology %s", cfg.Region, cfg.Topology)
 	}
 	if !h.topology.ServicesApart(h.region) {
-		return nil, fmt.Errorf("edge: the topology %s gives the region %s no services_endpoint, at which its services are reached", cfg.Topology, cfg.Region)
+		return nil, fmt.Errorf("edge: the topology %s gives the region %s no services_endpoint", cfg.Topology, cfg.Region)
 	}
 	h.cloud = newCloud(cfg)
 	return h, nil
@@ -131,7 +131,7 @@ func serveTo(serve http.Handler, a *answer, r *http.Request) (err error) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
-		case http.ErrAbortHandler: //nolint:errorlint // a panic's value is compared as net/http does it
+		case http.ErrAbortHandler:
 			err = errCutOff
 		default:
 			panic(p)

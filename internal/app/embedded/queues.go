@@ -116,8 +116,9 @@ func (l *lateQueue) waiting() map[string]int {
 
 // open opens the queues, as far as there is space for it.
 func (q *queues) open(ctx context.Context) ([]app.Queue, error) {
-	var out []app.Queue
-	for _, name := range []string{replication.QueueEvents, replication.QueueSealed} {
+	names := []string{replication.QueueEvents, replication.QueueSealed}
+	out := make([]app.Queue, 0, len(names))
+	for _, name := range names {
 		n := namedQueue{name: name, queue: &lateQueue{}, dead: &lateQueue{}}
 		q.all = append(q.all, n)
 		out = append(out, app.Queue{Name: name, Queue: n.queue, Dead: n.dead, Browse: n.dead.browse, Waiting: n.queue.waiting})

@@ -41,21 +41,25 @@ func derivedHandle(private []byte) (*keyset.Handle, error) {
 		KEMID: hpke.DHKEM_X25519_HKDF_SHA256, KDFID: hpke.HKDFSHA256, AEADID: hpke.AES256GCM, Variant: hpke.VariantTink,
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("choosing the kind of key: %w", err)
 	}
 	key, err := hpke.NewPrivateKey(secretdata.NewBytesFromData(private, insecuresecretdataaccess.Token{}), derivedID, params)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("making the key: %w", err)
 	}
 	manager := keyset.NewManager()
 	id, err := manager.AddKey(key)
+	if err == nil {
+		err = manager.SetPrimary(id)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("making the key set: %w", err)
 	}
-	if err := manager.SetPrimary(id); err != nil {
-		return nil, err
+	handle, err := manager.Handle()
+	if err != nil {
+		return nil, fmt.Errorf("making the key set: %w", err)
 	}
-	return manager.Handle()
+	return handle, nil
 }
 
 // newWrapper opens a private key set.
