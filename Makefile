@@ -77,7 +77,8 @@ lint: ## golangci-lint with everything on, and buf lint with the residency check
 	$(LINTER) run $(PACKAGES)
 	$(BUF) lint
 
-lint-infra: ## cfn-lint and checkov over the templates, hadolint over the Dockerfile
+lint-infra: ## golangci-lint over infra/, cfn-lint and checkov over its templates, hadolint over the Dockerfile
+	cd infra && $(GO) tool -modfile=../tools/lint/go.mod golangci-lint run --config ../.golangci.yml ./...
 	infra/scripts/lint.sh
 
 generate: ## what is made from proto/: gen/, the messages of tests, docs/errors.md

@@ -30,7 +30,7 @@ import (
 )
 
 // Environment looks up a variable; os.LookupEnv. What is read: AWS_REGION and the credentials, which Lambda sets; DOMICILE_DEPLOYMENT, the
-// deployment's name; DOMICILE_TOPOLOGY, the path of the topology that was packed with the function (default: topology.bin beside it);
+// deployment's name; DOMICILE_ACCOUNTS, the account of each region where they have their own; DOMICILE_TOPOLOGY, the path of the topology that was packed with the function (default: topology.bin beside it);
 // DOMICILE_LOG_LEVEL.
 type Environment = func(name string) (string, bool)
 
@@ -55,9 +55,9 @@ func open(ctx context.Context, env Environment, part app.Part, services []domici
 	if err != nil {
 		return nil, nil, err
 	}
-	backend, err := aws.New(get("DOMICILE_DEPLOYMENT", ""))
+	backend, err := aws.New(aws.Config{Deployment: get("DOMICILE_DEPLOYMENT", ""), Accounts: get("DOMICILE_ACCOUNTS", "")})
 	if err != nil {
-		return nil, nil, fmt.Errorf("DOMICILE_DEPLOYMENT: %w", err)
+		return nil, nil, fmt.Errorf("DOMICILE_DEPLOYMENT, DOMICILE_ACCOUNTS: %w", err)
 	}
 	worker, err := app.OpenWorker(ctx, app.WorkerConfig{
 		Backend: backend, Topology: topo, Region: ident.RegionID(region), Part: part, Services: services,

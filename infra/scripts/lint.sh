@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# lint.sh: cfn-lint and checkov over the templates of the whole built-in topology, which has a stack of every kind. Reports stay in
-# $DOMICILE_CACHE/infra/lint.
+# lint.sh: hadolint over the Dockerfile, cfn-lint and checkov over the templates of the whole built-in topology, which has a stack of every
+# kind. Reports stay in $DOMICILE_CACHE/infra/lint.
 source "$(dirname "$0")/env.sh"
 tools
+"$TOOLS/bin/hadolint" "$INFRA/../Dockerfile"
+echo "hadolint: clean"
 out=$CACHE/lint
 rm -rf "$out"
 mkdir -p "$out/functions"

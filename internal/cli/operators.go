@@ -8,16 +8,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/domicile-api/domicile/internal/app"
-	"github.com/domicile-api/domicile/internal/app/aws"
 )
 
-func operatorsCommand() *cobra.Command {
+func operatorsCommand(cfg Config) *cobra.Command {
 	cmd := &cobra.Command{Use: "operators", Short: "Keys for operators of a deployment on AWS"}
-	cmd.AddCommand(operatorsCreate())
+	cmd.AddCommand(operatorsCreate(cfg))
 	return cmd
 }
 
-func operatorsCreate() *cobra.Command {
+func operatorsCreate(cfg Config) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create",
 		Short: "Make a key for operators, and show it once",
@@ -31,9 +30,9 @@ func operatorsCreate() *cobra.Command {
 			if text("region") == "" {
 				return usage("--region is the control region's id")
 			}
-			backend, err := aws.New(text("deployment"))
+			backend, err := awsBackend(text("deployment"), cfg)
 			if err != nil {
-				return usage("--deployment: %w", err)
+				return err
 			}
 			topo, err := topologyOf(cmd, backend)
 			if err != nil {

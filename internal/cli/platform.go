@@ -33,7 +33,7 @@ func platformFlags(cmd *cobra.Command) {
 // platformConfig reads the flags that all platforms have.
 func platformConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	text := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
-	backend, err := newBackend(text("backend"), text("deployment"), text("data"))
+	backend, err := newBackend(cmd, cfg)
 	if err != nil {
 		return app.Config{}, err
 	}
@@ -83,21 +83,28 @@ func topologyFlag(cmd *cobra.Command) (*topology.Topology, error) {
 	return t, nil
 }
 
-func newBackend(name, deployment, data string) (app.Backend, error) {
-	switch name {
+func newBackend(cmd *cobra.Command, cfg Config) (app.Backend, error) {
+	text := func(name string) string { v, _ := cmd.Flags().GetString(name); return v }
+	switch text("backend") {
 	case "embedded":
-		if deployment != "" {
+		if cmd.Flags().Changed("deployment") {
 			return nil, usage("--deployment names infrastructure on AWS: give --backend aws, too")
 		}
-		return embedded.New(data), nil
+		return embedded.New(text("data")), nil
 	case "aws":
-		backend, err := aws.New(deployment)
-		if err != nil {
-			return nil, usage("--deployment: %w", err)
-		}
-		return backend, nil
+		return awsBackend(text("deployment"), cfg)
 	}
 	return nil, usage("--backend is embedded or aws")
+}
+
+// awsBackend is a deployment on AWS. The account of each region is in the environment, where they have accounts of their own.
+func awsBackend(deployment string, cfg Config) (aws.Backend, error) {
+	accounts, _ := cfg.Env("DOMICILE_ACCOUNTS")
+	backend, err := aws.New(aws.Config{Deployment: deployment, Accounts: accounts})
+	if err != nil {
+		return aws.Backend{}, usage("--deployment, DOMICILE_ACCOUNTS: %w", err)
+	}
+	return backend, nil
 }
 
 // newLogger makes the process's log, on standard error. Whatever is logged passes through the handler that hides what is above GLOBAL.

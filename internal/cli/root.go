@@ -79,7 +79,7 @@ func New(cfg Config) *cobra.Command {
 	root.PersistentFlags().StringP("output", "o", "table", "how results are printed: table or json")
 	root.AddCommand(
 		devCommand(cfg), serveCommand(cfg), tourCommand(cfg),
-		tenantsCommand(), keysCommand(), operatorsCommand(), whereisCommand(), explainCommand(),
+		tenantsCommand(), keysCommand(), operatorsCommand(cfg), whereisCommand(), explainCommand(),
 		syncCommand(), dlqCommand(), auditCommand(), faultCommand(),
 		topologyCommand(), costCommand(), versionCommand(),
 	)

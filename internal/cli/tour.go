@@ -102,7 +102,7 @@ func storedOf(demo app.DemoFile, message *topologyv1.Topology) (tour.Stored, err
 	if demo.Cloud == nil {
 		return nil, nil //nolint:nilnil // the folder has them
 	}
-	backend, err := aws.New(demo.Cloud.Deployment)
+	backend, err := aws.New(aws.Config{Deployment: demo.Cloud.Deployment})
 	if err != nil {
 		return nil, err
 	}

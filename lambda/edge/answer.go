@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"mime"
 	"net/http"
 	"strings"
@@ -79,10 +80,18 @@ func (a *answer) event() events.APIGatewayV2HTTPResponse {
 	return out
 }
 
-// isText tells whether the body survives in a JSON string as it is. What is compressed does not.
+// mostEscaped is how much longer a text may get in a JSON string: one byte becomes \u00xx.
+const mostEscaped = 6
+
+// isText tells whether the body survives in a JSON string as it is, and is not too long there. What is compressed does not.
 func (a *answer) isText() bool {
 	if a.header.Get("Content-Encoding") != "" || !utf8.Valid(a.body.Bytes()) {
 		return false
+	}
+	if a.body.Len() > maxAnswer/mostEscaped {
+		if quoted, err := json.Marshal(a.body.String()); err != nil || len(quoted)-len(`""`) > maxAnswer {
+			return false
+		}
 	}
 	kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	return a.body.Len() == 0 || err == nil && (kind == "application/json" || strings.HasPrefix(kind, "text/"))

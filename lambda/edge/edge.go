@@ -26,6 +26,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -48,6 +49,14 @@ import (
 // lastWord is how long before the function's own time-out a call is given up, so that it gets an answer.
 const lastWord = 300 * time.Millisecond
 
+// upstreamTimeout is how long the region that answers may take: less than what a gateway waits, so that it is this bound that a call meets, and
+// a write without an answer is said to be of unknown outcome, which the end of the function's own time does not tell.
+const upstreamTimeout = 25 * time.Second
+
+// restLimit is for how long the function may not have been called before it trusts its connections no more: it was frozen, and the other end
+// may have gone meanwhile. A write on such a connection would be of unknown outcome.
+const restLimit = 20 * time.Second
+
 // Handler is the function. Its Handle is what lambda.Start is given.
 type Handler struct {
 	cfg      Config
@@ -59,6 +68,9 @@ type Handler struct {
 
 	mu   sync.Mutex
 	edge http.Handler
+	// connections are the edge's; called is when it was last used, by the wall clock, which goes on while the process is frozen.
+	connections io.Closer
+	called      time.Time
 }
 
 // New makes the function of what its environment says. It asks AWS nothing, so that an instance is ready at once.
@@ -145,7 +157,12 @@ func serveTo(serve http.Handler, a *answer, r *http.Request) (err error) {
 func (h *Handler) handler(ctx context.Context) (http.Handler, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now := time.Now().Round(0)
 	if h.edge != nil {
+		if now.Sub(h.called) > restLimit {
+			_ = h.connections.Close() // It closes what is idle; new ones are opened as they are needed.
+		}
+		h.called = now
 		return h.edge, nil
 	}
 	secret, err := h.cloud.secret(ctx, h.names.RouteKey())
@@ -162,12 +179,12 @@ func (h *Handler) handler(ctx context.Context) (http.Handler, error) {
 	}
 	made, err := edge.New(edge.Config{
 		Region: h.region, Topology: h.topology, Services: routing.Services(), Resolver: resolver, Apart: true, Local: http.HandlerFunc(elsewhere),
-		Signer: h.signer(seed), Clock: time.Now, Logger: h.logger,
+		Signer: h.signer(seed), Clock: time.Now, Logger: h.logger, UpstreamTimeout: upstreamTimeout,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("making the edge: %w", err)
 	}
-	h.edge = rpc.CORS(made)
+	h.edge, h.connections, h.called = rpc.CORS(unary(made)), made, now
 	return h.edge, nil
 }
 
@@ -178,7 +195,24 @@ func (h *Handler) signer(seed []byte) *routeheader.Signer {
 	return routeheader.NewSigner(routeheader.SignerConfig{Region: h.cfg.Region, KeyID: routeheader.KeyID(public), Key: key, Clock: time.Now})
 }
 
-// elsewhere answers what the gateway does not carry, and what is no tenant's: health.
+// unary refuses what a gateway does not carry: streams, and gRPC, whose status is in the trailers. A call must not be executed whose outcome its
+// caller is not told.
+func unary(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch rpc.ProtocolOf(r) {
+		case rpc.GRPC, rpc.ConnectStream:
+			rpc.WriteError(w, r, fault.New(errorsv1.Reason_REASON_UNSUPPORTED, "gRPC and streams are at the region's gRPC endpoint"))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// elsewhere answers what is no tenant's, health, and what says that an edge has routed it, which none sends here.
 func elsewhere(w http.ResponseWriter, r *http.Request) {
+	if len(r.Header[routeheader.Name]) > 0 {
+		rpc.WriteError(w, r, fault.New(errorsv1.Reason_REASON_MISROUTED, "the call was not routed to this region's services by an edge"))
+		return
+	}
 	rpc.WriteError(w, r, fault.New(errorsv1.Reason_REASON_UNSUPPORTED, "health, reflection and streams are at the region's gRPC endpoint"))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,10 +25,11 @@ func requestOf(ctx context.Context, e *events.APIGatewayV2HTTPRequest) (*http.Re
 		target.Path = "/"
 	}
 	// The context's method and not a header decides: the gateway has it from the request line.
-	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, target.String(), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("reading the event: %w", err)
 	}
+	r.URL = target // As it is: written as text and read again, what begins with two slashes would be a host.
 	if len(body) == 0 {
 		r.Body, r.GetBody = http.NoBody, nil
 	}
@@ -46,7 +48,7 @@ func requestOf(ctx context.Context, e *events.APIGatewayV2HTTPRequest) (*http.Re
 	delete(r.Header, "Content-Length")
 	delete(r.Header, "Transfer-Encoding")
 	r.RequestURI = target.RequestURI()
-	r.RemoteAddr = e.RequestContext.HTTP.SourceIP + ":0"
+	r.RemoteAddr = net.JoinHostPort(e.RequestContext.HTTP.SourceIP, "0")
 	return r, nil
 }
 

@@ -21,7 +21,7 @@ const startTimeout = 2 * time.Minute
 // configOf is how a platform of all regions of a deployment runs in this process.
 func configOf(t testing.TB, d *deployed, log *output) app.Config {
 	t.Helper()
-	backend, err := aws.New(d.names.Deployment())
+	backend, err := aws.New(aws.Config{Deployment: d.names.Deployment()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestTour(t *testing.T) {
 	cfg := configOf(t, d, log)
 	cfg.Global, cfg.Faults = true, true
 	p := start(t, cfg, log)
-	backend, err := aws.New(d.names.Deployment())
+	backend, err := aws.New(aws.Config{Deployment: d.names.Deployment()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,8 @@ type options struct {
 	// goRounds of the Go benchmarks, each benchtime long; 0: none.
 	goRounds  int
 	benchtime time.Duration
+	// awsRounds of what is measured of the platform on AWS; 0: none.
+	awsRounds int
 	// caddy is a Caddy binary to measure as well; profiles a folder for profiles of the processes; both may be empty.
 	caddy, profiles string
 }
@@ -60,13 +62,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags.IntVar(&o.tenants, "tenants", 1_000_000, "tenants in the edge's directory, beside the one that calls")
 	flags.IntVar(&o.goRounds, "go-rounds", 3, "rounds of the Go benchmarks; 0: none")
 	flags.DurationVar(&o.benchtime, "benchtime", 500*time.Millisecond, "time of one Go benchmark")
+	flags.IntVar(&o.awsRounds, "aws-rounds", 5, "rounds of what is measured of the platform on AWS; 0: none")
 	flags.StringVar(&o.caddy, "caddy", "", "a Caddy binary to measure beside the edge")
 	flags.StringVar(&o.profiles, "profiles", "", "folder for CPU and allocation profiles of the processes")
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("reading the flags: %w", err)
 	}
-	if o.round <= 0 || o.conns < 1 || o.rounds < 0 || o.goRounds < 0 || o.tenants < 0 {
-		return o, errors.New("-round, -conns, -rounds, -go-rounds and -tenants are not negative, and the first two not zero")
+	if o.round <= 0 || o.conns < 1 || o.rounds < 0 || o.goRounds < 0 || o.awsRounds < 0 || o.tenants < 0 {
+		return o, errors.New("-round, -conns, -rounds, -go-rounds, -aws-rounds and -tenants are not negative, and the first two not zero")
 	}
 	return o, nil
 }
@@ -90,6 +93,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	if o.rounds > 0 {
 		if err := callBenchmarks(ctx, o, dir, t, stderr); err != nil {
+			return err
+		}
+	}
+	if o.awsRounds > 0 {
+		if err := awsBenchmarks(ctx, o, filepath.Join(dir, "aws"), t, stderr); err != nil {
 			return err
 		}
 	}

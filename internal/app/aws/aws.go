@@ -39,14 +39,30 @@ const lookAgain = time.Minute
 const commitRetry = time.Second
 
 // Backend is the app.Backend on AWS.
-type Backend struct{ names deployment.Names }
+type Backend struct {
+	names    deployment.Names
+	accounts accounts
+}
 
 var _ app.Backend = Backend{}
 
-// New returns the backend of a deployment: what its infrastructure was deployed under, "domicile" unless another name was chosen.
-func New(name string) (Backend, error) {
-	n, err := deployment.New(name)
-	return Backend{n}, err
+// Config says which deployment a backend is of.
+type Config struct {
+	// Deployment is the name that its infrastructure was deployed under; empty: "domicile".
+	Deployment string
+	// Accounts has the account of each region, as region=account with commas between, where regions have accounts of their own; empty: all
+	// are in the one of the credentials. The infrastructure sets DOMICILE_ACCOUNTS to it.
+	Accounts string
+}
+
+// New returns the backend of a deployment.
+func New(cfg Config) (Backend, error) {
+	n, err := deployment.New(cfg.Deployment)
+	if err != nil {
+		return Backend{}, err
+	}
+	accounts, err := parseAccounts(cfg.Accounts)
+	return Backend{n, accounts}, err
 }
 
 // Cloud implements app.Located.
@@ -83,7 +99,7 @@ func (b Backend) Open(ctx context.Context, o app.Opening) (*app.Resources, error
 	if err != nil {
 		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
 	}
-	opener := &opener{names: b.names, opening: o, aws: cfg, res: &app.Resources{Close: func() error { return nil }}}
+	opener := &opener{names: b.names, accounts: b.accounts, opening: o, aws: cfg, res: &app.Resources{Close: func() error { return nil }}}
 	if err := opener.open(ctx); err != nil {
 		return nil, fmt.Errorf("opening region %s on AWS: %w", o.Region, err)
 	}
@@ -92,10 +108,11 @@ func (b Backend) Open(ctx context.Context, o app.Opening) (*app.Resources, error
 
 // opener opens one region.
 type opener struct {
-	names   deployment.Names
-	opening app.Opening
-	aws     aws.Config
-	res     *app.Resources
+	names    deployment.Names
+	accounts accounts
+	opening  app.Opening
+	aws      aws.Config
+	res      *app.Resources
 }
 
 func (o *opener) open(ctx context.Context) error {

@@ -90,9 +90,9 @@ func (o *opener) mailboxes() (peer.Mailbox, error) {
 			if name == replication.QueueSealed && !o.opening.Topology.SameJurisdiction(i, o.opening.Index) {
 				continue // There is no lawful way.
 			}
-			q, err := sqsqueue.New(sqsqueue.Config{
+			q, err := sqsqueue.New(o.accounts.queue(o.opening.Topology.ID(i), sqsqueue.Config{
 				Client: sqs.NewFromConfig(cfg), Name: o.names.Queue(name), Clock: o.opening.Clock, Logger: o.opening.Logger,
-			})
+			}))
 			if err != nil {
 				return nil, err
 			}

@@ -10,7 +10,7 @@ import (
 
 // tenantsKey is how the key of a region is reached under which tenants' keys are wrapped.
 func (o *opener) tenantsKey(region ident.RegionID) kms.Config {
-	return kms.Config{AWS: o.aws, Deployment: o.names.Deployment(), Region: region, Key: o.names.TenantsKey()}
+	return kms.Config{AWS: o.aws, Deployment: o.names.Deployment(), Region: region, Key: o.accounts.key(region, o.names.TenantsKey())}
 }
 
 // wrapFor wraps a tenant's key under the key of another region.

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// The services of AWS that are stood in for, as the rows name them.
+const (
+	dynamoDB = "DynamoDB"
+	kms      = "KMS"
+	secrets  = "Secrets Manager"
+	sqs      = "SQS"
+	s3       = "S3"
+	sts      = "STS"
+)
+
+// account is the one that the cloud says it is.
+const account = "000000000000"
+
+// awsCall is a request that AWS would have been asked, and what DynamoDB would have counted for it.
+type awsCall struct {
+	service, operation, region, table string
+	// reads and writes are request units; items is the bytes of the items that were read or written, body those of the request.
+	reads, writes float64
+	items, body   int
+}
+
+// cloud stands in for AWS: DynamoDB's items with the conditions that the stores use, KMS, secrets and queues, from memory and without any
+// of their delays. It notes every request. It is a http.RoundTripper for clients of this process and an http.Handler for those of others.
+type cloud struct {
+	// latency is how long a transaction takes, before it has an effect.
+	latency time.Duration
+
+	mu     sync.Mutex
+	calls  []awsCall
+	quiet  bool
+	tables map[string]*dynamoTable
+	sent   []sentMessage
+}
+
+func newCloud() *cloud { return &cloud{tables: make(map[string]*dynamoTable)} }
+
+// config is how a client of this process reaches the cloud.
+func (c *cloud) config(region string) aws.Config {
+	return aws.Config{
+		Region: region, HTTPClient: &http.Client{Transport: c},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "bench", SecretAccessKey: "bench"}, nil
+		}),
+	}
+}
+
+// environment is how another process does.
+func environment(endpoint, region string) map[string]string {
+	return map[string]string{
+		"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_REGION": region,
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	}
+}
+
+// mark is the place in the log of requests, and since returns what was asked after it.
+func (c *cloud) mark() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.calls)
+}
+
+func (c *cloud) since(mark int) []awsCall {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.calls[mark:])
+}
+
+// RoundTrip implements http.RoundTripper.
+func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, fmt.Errorf("reading a request: %w", err)
+		}
+	}
+	status, kind, answer := c.answer(r, body)
+	return &http.Response{
+		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
+		Header: http.Header{"Content-Type": {kind}, "X-Amzn-Requestid": {"bench"}}, Body: io.NopCloser(bytes.NewReader(answer)),
+		ContentLength: int64(len(answer)),
+	}, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // The caller has gone.
+	}
+	status, kind, answer := c.answer(r, body)
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("X-Amzn-Requestid", "bench")
+	w.WriteHeader(status)
+	_, _ = w.Write(answer) // The caller may have gone.
+}
+
+// Content types of answers.
+const (
+	typeJSON = "application/x-amz-json-1.0"
+	typeXML  = "text/xml"
+)
+
+// answer does what a request asks for.
+func (c *cloud) answer(r *http.Request, body []byte) (status int, kind string, out []byte) {
+	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	call := awsCall{operation: operation, region: regionOf(r), body: len(body)}
+	var answer any
+	status = http.StatusOK
+	switch {
+	case strings.HasPrefix(target, "DynamoDB_"):
+		if operation == "TransactWriteItems" && c.latency > 0 {
+			select {
+			case <-time.After(c.latency):
+			case <-r.Context().Done():
+			}
+		}
+		call.service = dynamoDB
+		status, answer = c.dynamo(&call, body)
+	case target == "TrentService":
+		call.service = kms
+		answer = encryption(body)
+	case target == "secretsmanager":
+		call.service = secrets
+		answer = secretOf(call.region, body)
+	case target == "AmazonSQS":
+		call.service = sqs
+		answer = c.queue(&call, body)
+	case r.Method == http.MethodPost:
+		c.note(awsCall{service: sts, region: call.region})
+		return status, typeXML, []byte(identity)
+	default:
+		c.note(awsCall{service: s3, region: call.region})
+		return http.StatusNotFound, typeXML, []byte(noObject)
+	}
+	c.note(call)
+	out, err := json.Marshal(answer)
+	if err != nil {
+		return http.StatusInternalServerError, typeJSON, nil
+	}
+	return status, typeJSON, out
+}
+
+func (c *cloud) note(call awsCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.quiet {
+		c.calls = append(c.calls, call)
+	}
+}
+
+// regionOf reads the region that a request was signed for.
+func regionOf(r *http.Request) string {
+	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	parts := strings.Split(scope, "/")
+	if len(parts) < 3 {
+		return ""
+	}
+	return parts[2]
+}
+
+const (
+	identity = `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>` +
+		`<Arn>arn:aws:iam::` + account + `:role/bench</Arn><UserId>bench</UserId><Account>` + account +
+		`</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`
+	noObject = `<Error><Code>NoSuchKey</Code><Message>There is none.</Message></Error>`
+)
+
+// secretOf is a secret that follows from its name and region.
+func secretOf(region string, body []byte) object {
+	sum := sha256.Sum256(append([]byte(region), body...))
+	return object{"Name": "secret", "SecretString": hex.EncodeToString(sum[:])}
+}
+
+// encryption is KMS with a key that keeps nothing secret: what it encrypts is the plaintext itself.
+func encryption(body []byte) object {
+	var in struct{ Plaintext, CiphertextBlob []byte }
+	_ = json.Unmarshal(body, &in) // What the SDK sends is JSON.
+	const arn = "arn:aws:kms:us-east-1:" + account + ":key/bench"
+	return object{
+		"KeyId": arn, "CiphertextBlob": in.Plaintext, "Plaintext": in.CiphertextBlob,
+		"KeyMetadata": object{
+			"KeyId": "bench", "Arn": arn, "KeyState": "Enabled", "Enabled": true, "KeyUsage": "ENCRYPT_DECRYPT",
+			"KeySpec": "SYMMETRIC_DEFAULT", "MultiRegion": false,
+		},
+	}
+}
