@@ -32,11 +32,14 @@ type eraser struct {
 	}
 	// scrub removes deleted rows from the store's files; nil: the store has none of its own.
 	scrub  func(ctx context.Context) error
-	clock  func() time.Time
-	logger *slog.Logger
+	// backups is how long backups of the keys exist: before they have ended, nothing that was sealed is erased.
+	backups time.Duration
+	clock   func() time.Time
+	logger  *slog.Logger
 
-	mu      sync.Mutex
-	waiting map[ident.TenantID]struct{}
+	mu sync.Mutex
+	// waiting are the tenants to be erased, and when each may be looked at: those whose rows are gone wait for the backups to end.
+	waiting map[ident.TenantID]time.Time
 	bell    chan struct{}
 }
 
@@ -44,7 +47,7 @@ type eraser struct {
 const eraseRetry = 5 * time.Second
 
 func newEraser(region ident.RegionID, clock func() time.Time, logger *slog.Logger) *eraser {
-	return &eraser{region: region, clock: clock, logger: logger, waiting: map[ident.TenantID]struct{}{}, bell: make(chan struct{}, 1)}
+	return &eraser{region: region, clock: clock, logger: logger, waiting: map[ident.TenantID]time.Time{}, bell: make(chan struct{}, 1)}
 }
 
 // Apply takes records from the follower; it is a directory.Sink.
@@ -63,7 +66,7 @@ func purged(t *tenancyv1.Tenant) bool {
 
 func (e *eraser) add(tenant ident.TenantID) {
 	e.mu.Lock()
-	e.waiting[tenant] = struct{}{}
+	e.waiting[tenant] = time.Time{}
 	e.mu.Unlock()
 	select {
 	case e.bell <- struct{}{}:
@@ -111,42 +114,70 @@ func (e *eraser) findLeft(ctx context.Context) error {
 
 func (e *eraser) eraseWaiting(ctx context.Context) {
 	e.mu.Lock()
+	now := e.clock()
 	all := make([]ident.TenantID, 0, len(e.waiting))
-	for t := range e.waiting {
-		all = append(all, t)
+	for t, from := range e.waiting {
+		if !now.Before(from) {
+			all = append(all, t)
+		}
 	}
 	e.mu.Unlock()
 	for _, tenant := range all {
-		if err := e.erase(ctx, tenant); err != nil {
+		later, err := e.erase(ctx, tenant)
+		if err != nil {
 			if ctx.Err() == nil {
 				e.logger.ErrorContext(ctx, "a purged tenant is not erased yet; it is tried again", slog.String("tenant", string(tenant)), slog.Any("error", err))
 			}
 			continue
 		}
 		e.mu.Lock()
-		delete(e.waiting, tenant)
+		if later.IsZero() {
+			delete(e.waiting, tenant)
+		} else {
+			e.waiting[tenant] = later
+		}
 		e.mu.Unlock()
 	}
 }
 
-// erase is idempotent.
-func (e *eraser) erase(ctx context.Context, tenant ident.TenantID) error {
+// erase is idempotent. It returns when it is to be called again, because backups have yet to end; the zero time: the tenant is erased.
+func (e *eraser) erase(ctx context.Context, tenant ident.TenantID) (later time.Time, err error) {
 	done, err := e.reader.Erasures(ctx, tenant)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	if _, already := done[e.region]; already {
-		return nil
+		return time.Time{}, nil
 	}
 	if err := errors.Join(e.keys.Purge(ctx, tenant), e.rows.Purge(ctx, tenant)); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	if e.scrub != nil {
 		if err := e.scrub(ctx); err != nil {
-			return fmt.Errorf("removing tenant %s from the store's files: %w", tenant, err)
+			return time.Time{}, fmt.Errorf("removing tenant %s from the store's files: %w", tenant, err)
 		}
 	}
-	_, err = e.writer.Write(ctx, func(ctx context.Context, v directory.View) (*directoryv1.Record, error) {
+	if ended, err := e.backupsEnd(ctx, tenant); err != nil || e.clock().Before(ended) {
+		return ended, err
+	}
+	return time.Time{}, e.say(ctx, tenant)
+}
+
+// backupsEnd is when no backup has the tenant's keys any more. The purge was the last change of its record.
+func (e *eraser) backupsEnd(ctx context.Context, tenant ident.TenantID) (time.Time, error) {
+	if e.backups == 0 {
+		return time.Time{}, nil
+	}
+	t, err := e.reader.GetTenant(ctx, tenant)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading when tenant %s was purged: %w", tenant, err)
+	}
+	return t.GetUpdateTime().AsTime().Add(e.backups), nil
+}
+
+// say writes to the directory that a tenant is erased here.
+func (e *eraser) say(ctx context.Context, tenant ident.TenantID) error {
+	_, err := e.writer.Write(ctx, func(ctx context.Context, v directory.View) (*directoryv1.Record, error) {
 		if there, err := v.Erasure(ctx, tenant); err != nil || there != nil {
 			return nil, err
 		}

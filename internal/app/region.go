@@ -186,7 +186,7 @@ func (r *region) openData(p *Platform) error {
 		return fmt.Errorf("opening the repositories of %s: %w", r.id, err)
 	}
 	r.eraser.reader, r.eraser.writer = r.directory.Reader, r.writer
-	r.eraser.keys, r.eraser.rows, r.eraser.scrub = r.keys, r, r.res.Scrub
+	r.eraser.keys, r.eraser.rows, r.eraser.scrub, r.eraser.backups = r.keys, r, r.res.Scrub, r.res.KeyBackups
 	return nil
 }
 

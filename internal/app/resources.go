@@ -143,6 +143,8 @@ type Resources struct {
 
 	// Scrub removes deleted rows from where the tables lie; nil: there is nothing to be done.
 	Scrub func(ctx context.Context) error
+	// KeyBackups is how long backups of the keys table exist after a change; zero: there are none.
+	KeyBackups time.Duration
 	// Loops go on while the region runs.
 	Loops []Loop
 	// Close gives all of it back.

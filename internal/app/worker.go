@@ -122,11 +122,11 @@ func (w *Worker) openDirectory(ctx context.Context) error {
 func (w *Worker) look(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	first := w.polled.IsZero()
-	if !first && w.cfg.Clock().Sub(w.polled) < directoryAge {
+	// The wall clock alone goes on while the process is frozen; it may be set back.
+	first, began := w.polled.IsZero(), w.cfg.Clock().Round(0)
+	if age := began.Sub(w.polled); !first && age >= 0 && age < directoryAge {
 		return nil
 	}
-	began := w.cfg.Clock()
 	if err := w.region.directory.Follower.Poll(ctx); err != nil {
 		if first && w.region.directory.Loaded.Records == 0 {
 			return fmt.Errorf("reading the directory: %w", err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,19 +29,20 @@ func TestRefusedStarts(t *testing.T) {
 	for name, tt := range map[string]struct {
 		broken func(n deployment.Names) string
 		schema bool
-		// words are in the error besides the name of what is broken.
+		// words are in the error besides the region and the name of what is broken, or what says has.
 		words []string
+		says  func(n deployment.Names) string
 	}{
-		"the directory is missing":             {broken: func(n deployment.Names) string { return n.Table("directory") }, words: []string{"deploy"}},
-		"a table is missing":                   {broken: func(n deployment.Names) string { return n.Table("replica") }, words: []string{"deploy"}},
-		"a table of another schema":            {broken: func(n deployment.Names) string { return n.Table("regional") }, schema: true, words: []string{"deploy", "99"}},
-		"the directory of another schema":      {broken: func(n deployment.Names) string { return n.Table("directory") }, schema: true, words: []string{"deploy", "99"}},
-		"a queue is missing":                   {broken: func(n deployment.Names) string { return n.Queue("events") }, words: []string{"deploy"}},
-		"a queue of dead letters is missing":   {broken: func(n deployment.Names) string { return n.DeadQueue("events") }, words: []string{"deploy"}},
-		"a queue of another schema":            {broken: func(n deployment.Names) string { return n.Queue("events") }, schema: true, words: []string{"deploy", "99"}},
-		"the secret of the route key":          {broken: deployment.Names.RouteKey, words: []string{"deploy"}},
-		"the secret of the peer key":           {broken: deployment.Names.PeerKey, words: []string{"deploy"}},
-		"the key of tenants' keys is missing":  {broken: deployment.Names.TenantsKey, words: []string{"deploy"}},
+		"the directory is missing":            {broken: func(n deployment.Names) string { return n.Table("directory") }, words: []string{"deploy"}},
+		"a table is missing":                  {broken: func(n deployment.Names) string { return n.Table("replica") }, words: []string{"deploy"}},
+		"a table of another schema":           {broken: func(n deployment.Names) string { return n.Table("regional") }, schema: true, words: []string{"deploy", "99"}},
+		"the directory of another schema":     {broken: func(n deployment.Names) string { return n.Table("directory") }, schema: true, words: []string{"deploy", "99"}},
+		"a queue is missing":                  {broken: func(n deployment.Names) string { return n.Queue("events") }, words: []string{"deploy"}},
+		"a queue without dead letters":        {broken: func(n deployment.Names) string { return n.DeadQueue("events") }, says: func(n deployment.Names) string { return n.Queue("events") }, words: []string{"RedrivePolicy"}},
+		"a queue of another schema":           {broken: func(n deployment.Names) string { return n.Queue("events") }, schema: true, words: []string{"deploy", "99"}},
+		"the secret of the route key":         {broken: deployment.Names.RouteKey, words: []string{"deploy"}},
+		"the secret of the peer key":          {broken: deployment.Names.PeerKey, words: []string{"deploy"}},
+		"the key of tenants' keys is missing": {broken: deployment.Names.TenantsKey, words: []string{"deploy"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,7 +65,10 @@ func TestRefusedStarts(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Errorf("it is not refused within %v", refusal)
 			}
-			for _, word := range append(tt.words, tt.broken(d.names), frankfurt) {
+			if tt.says == nil {
+				tt.says = tt.broken
+			}
+			for _, word := range append(tt.words, tt.says(d.names), frankfurt) {
 				if !strings.Contains(err.Error(), word) {
 					t.Errorf("the error does not say %q", word)
 				}
@@ -81,14 +86,18 @@ func TestNoCredentials(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = mute.Close() })
 	for name, env := range map[string]string{
-		"none":                  "AWS_EC2_METADATA_DISABLED=true",
+		"none":                   "AWS_EC2_METADATA_DISABLED=true",
 		"a service that is mute": "AWS_EC2_METADATA_SERVICE_ENDPOINT=http://" + mute.Addr().String(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), refusal)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, os.Args[0], "serve", "--backend", "aws", "--region", frankfurt, "--deployment", "none", "--data", t.TempDir())
+			file := filepath.Join(t.TempDir(), "topology.yaml")
+			if err := os.WriteFile(file, []byte(oneRegion(freeBase(t))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(ctx, os.Args[0], "serve", "--backend", "aws", "--region", frankfurt, "--topology", file, "--data", t.TempDir())
 			cmd.Env = []string{asBinary + "=1", "HOME=" + t.TempDir(), "AWS_ENDPOINT_URL=" + os.Getenv("AWS_ENDPOINT_URL"), env}
 			began := time.Now()
 			out, err := cmd.CombinedOutput()
@@ -129,7 +138,7 @@ func TestKeyDisabled(t *testing.T) {
 	}
 	read := request{method: http.MethodGet, url: users + "/" + user, key: write.key}
 	first := write
-	first.key, first.header = keysOf(p)["acme-eu"], map[string]string{"Idempotency-Key": "first of a tenant"}
+	first.key, first.header = keysOf(p)["acme-eu"], map[string]string{"Idempotency-Key": "first"}
 	for name, c := range map[string]request{"a read": read, "a first write": first} {
 		began := time.Now()
 		a := do(t, c)

@@ -60,8 +60,12 @@ func startStack(t testing.TB) *stack {
 	if err := os.WriteFile(s.packed, packed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, i := range topo.Regions() {
-		s.startServices(i)
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	for _, p := range s.startServices(ctx) {
+		if err := p.WaitReady(ctx); err != nil {
+			t.Fatalf("not ready: %v\n%s", err, s.log.tail())
+		}
 	}
 	for _, i := range topo.Regions() {
 		s.startFunctions(i)
@@ -70,17 +74,30 @@ func startStack(t testing.TB) *stack {
 	return s
 }
 
-// startServices starts the region's services, without what functions do.
-func (s *stack) startServices(i topology.Index) {
+// startServices starts the services of all regions, without what functions do. None gets ready before the control region.
+func (s *stack) startServices(ctx context.Context) []*app.Platform {
 	s.t.Helper()
-	cfg := configOf(s.t, s.deployed, s.log)
-	port := s.topology.Port(i) + servicesOffset
-	cfg.Regions, cfg.Functions = []ident.RegionID{s.topology.ID(i)}, true
-	cfg.Port, cfg.OperationsPort = port, port+operationsOffset-servicesOffset
-	p := start(s.t, cfg, s.log)
-	if i == s.topology.Control() {
-		s.control = p
+	started := make([]*app.Platform, 0, s.topology.Len())
+	for _, i := range s.topology.Regions() {
+		cfg := configOf(s.t, s.deployed, s.log)
+		port := s.topology.Port(i) + servicesOffset
+		cfg.Regions, cfg.Functions = []ident.RegionID{s.topology.ID(i)}, true
+		cfg.Port, cfg.OperationsPort = port, port+operationsOffset-servicesOffset
+		p, err := app.Start(ctx, cfg)
+		if err != nil {
+			s.t.Fatalf("starting %s: %v", s.topology.ID(i), err)
+		}
+		s.t.Cleanup(func() {
+			if err := p.Close(); err != nil {
+				s.t.Errorf("stopping: %v", err)
+			}
+		})
+		if i == s.topology.Control() {
+			s.control = p
+		}
+		started = append(started, p)
 	}
+	return started
 }
 
 // startFunctions makes the region's functions and feeds them.

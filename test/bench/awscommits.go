@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/domicile-api/domicile/internal/ident"
 )
 
 // transactionLatency is what a transaction is taken to last on AWS.
@@ -43,10 +42,8 @@ func commitRate(ctx context.Context, writers int, d time.Duration) (rate, batch 
 	if err != nil {
 		return 0, 0, err
 	}
-	for range 4 * ident.Lanes { // The key and the lanes' counters are known after that.
-		if _, err := e.create(ctx, e.userOf(0)); err != nil {
-			return 0, 0, err
-		}
+	if err := e.warm(ctx); err != nil {
+		return 0, 0, err
 	}
 	c.latency = transactionLatency
 	mark := c.mark()
@@ -57,7 +54,7 @@ func commitRate(ctx context.Context, writers int, d time.Duration) (rate, batch 
 	for range writers {
 		wg.Go(func() {
 			for time.Since(begin) < d {
-				if _, err := e.create(ctx, e.userOf(0)); err != nil {
+				if _, err := e.create(ctx, 0); err != nil {
 					errs <- err
 					return
 				}

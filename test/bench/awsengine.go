@@ -11,12 +11,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/domicile-api/domicile/entity"
 	profilev1 "github.com/domicile-api/domicile/gen/domicile/profile/v1"
 	"github.com/domicile-api/domicile/internal/call"
 	"github.com/domicile-api/domicile/internal/idempotency"
 	"github.com/domicile-api/domicile/internal/ident"
+	"github.com/domicile-api/domicile/internal/keyspace"
 	"github.com/domicile-api/domicile/internal/seal"
 	sealkms "github.com/domicile-api/domicile/internal/seal/kms"
 	"github.com/domicile-api/domicile/internal/store/dynamostore"
@@ -112,27 +115,39 @@ func (e *engine) mutate(ctx context.Context, do func(ctx context.Context) error)
 	return do(ctx)
 }
 
-// create creates a user and returns its id.
-func (e *engine) create(ctx context.Context, u *profilev1.User) (id string, err error) {
+// create creates a user with so many bytes more and returns its id.
+func (e *engine) create(ctx context.Context, extra int) (id string, err error) {
 	err = e.mutate(ctx, func(ctx context.Context) error {
-		made, err := entity.Create(ctx, e.users, u, func(u *profilev1.User) *profilev1.CreateUserResponse {
+		_, err := entity.Create(ctx, e.users, filled(newUser(e.serial.next()), extra), func(u *profilev1.User) *wrapperspb.BytesValue {
 			id = u.GetId()
-			return &profilev1.CreateUserResponse{User: u}
+			return answerWith(u, extra)
 		})
-		_ = made
 		return err
 	})
 	return id, err
 }
 
-func (e *engine) update(ctx context.Context, id string) error {
+// warm creates users until the engine knows the tenant's key and the counters of all lanes.
+func (e *engine) warm(ctx context.Context) error {
+	known := make(map[string]bool)
+	for len(known) < ident.Lanes {
+		id, err := e.create(ctx, 0)
+		if err != nil {
+			return err
+		}
+		known[keyspace.Entity(engineTenant, id).Partition] = true
+	}
+	return nil
+}
+
+func (e *engine) update(ctx context.Context, id string, extra int) error {
 	return e.mutate(ctx, func(ctx context.Context) error {
 		change := entity.Change[*profilev1.User]{Apply: func(u *profilev1.User) error {
 			u.Locale = "de-DE"
 			return nil
 		}}
-		_, err := entity.Update(ctx, e.users, id, change, func(u *profilev1.User) *profilev1.UpdateUserResponse {
-			return &profilev1.UpdateUserResponse{User: u}
+		_, err := entity.Update(ctx, e.users, id, change, func(u *profilev1.User) *wrapperspb.BytesValue {
+			return answerWith(u, extra)
 		})
 		return err
 	})
@@ -153,15 +168,20 @@ func (e *engine) get(ctx context.Context, id string) error {
 	return err
 }
 
-// filler is the number of a field that no user has. What is unknown is kept in the sealed part, so that it makes a user of any size.
+// filler is the number of a field that no user has. What is unknown is kept in the sealed part of what is stored, and so makes a user of any
+// size.
 const filler = 1 << 20
 
-// userOf is a user with so many bytes more.
-func (e *engine) userOf(extra int) *profilev1.User {
-	u := newUser(e.serial.next())
+// filled makes a user larger by so many bytes.
+func filled(u *profilev1.User, extra int) *profilev1.User {
 	if extra > 0 {
 		raw := protowire.AppendTag(nil, filler, protowire.BytesType)
 		u.ProtoReflect().SetUnknown(protowire.AppendString(raw, strings.Repeat("x", extra)))
 	}
 	return u
+}
+
+// answerWith is an answer with a user that is larger by so many bytes. Answers have no unknown fields, so that it is of another type.
+func answerWith(u *profilev1.User, extra int) *wrapperspb.BytesValue {
+	return wrapperspb.Bytes(make([]byte, proto.Size(u)+extra))
 }

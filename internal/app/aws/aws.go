@@ -65,6 +65,9 @@ func New(cfg Config) (Backend, error) {
 	return Backend{n, accounts}, err
 }
 
+// keyBackups is how long the keys table can be set back, see infra/domicile/tables.go.
+const keyBackups = 24 * time.Hour
+
 // Cloud implements app.Located.
 func (b Backend) Cloud() *app.DemoCloud {
 	return &app.DemoCloud{Deployment: b.names.Deployment(), Endpoint: os.Getenv(endpointVariable)}
@@ -166,7 +169,7 @@ func (o *opener) openDirectory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.res.Shared, o.res.Directory, o.res.DirectoryInterval = true, table, dynamostore.DirectoryInterval
+	o.res.KeyBackups, o.res.Shared, o.res.Directory, o.res.DirectoryInterval = keyBackups, true, table, dynamostore.DirectoryInterval
 	account, err := o.account(ctx)
 	if err != nil {
 		return err
