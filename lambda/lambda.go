@@ -27,6 +27,7 @@ import (
 	"github.com/domicile-api/domicile/internal/app/aws"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
+	"github.com/domicile-api/domicile/internal/topology"
 )
 
 // Environment looks up a variable; os.LookupEnv. What is read: AWS_REGION and the credentials, which Lambda sets; DOMICILE_DEPLOYMENT, the
@@ -51,7 +52,7 @@ func open(ctx context.Context, env Environment, part app.Part, services []domici
 	if region == "" {
 		return nil, nil, errors.New("AWS_REGION is not set")
 	}
-	topo, err := loadTopology(get("DOMICILE_TOPOLOGY", get("LAMBDA_TASK_ROOT", ".")+"/topology.bin"))
+	topo, err := topology.ReadPacked(get("DOMICILE_TOPOLOGY", get("LAMBDA_TASK_ROOT", ".")+"/topology.bin"))
 	if err != nil {
 		return nil, nil, err
 	}

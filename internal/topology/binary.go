@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"os"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -122,4 +123,17 @@ func unknownValue(field protoreflect.FieldDescriptor, value protoreflect.Value) 
 	default:
 		return false
 	}
+}
+
+// ReadPacked reads a file that Marshal's result was written to, with the errors of Unmarshal.
+func ReadPacked(path string) (*Topology, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // the program's own package names it
+	if err != nil {
+		return nil, fmt.Errorf("reading the topology: %w", err)
+	}
+	t, err := Unmarshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the topology %s: %w", path, err)
+	}
+	return t, nil
 }

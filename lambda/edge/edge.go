@@ -81,7 +81,7 @@ func New(cfg Config) (*Handler, error) {
 	if h.names, err = deployment.New(cfg.Deployment); err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
-	if h.topology, err = loadTopology(cfg.Topology); err != nil {
+	if h.topology, err = topology.ReadPacked(cfg.Topology); err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
 	var ok bool

@@ -66,7 +66,7 @@ func (s *stack) change(t *testing.T, through, user, locale string) (token string
 
 // summary reads the user's projection through a region.
 func (s *stack) summary(ctx context.Context, through, user, token string) (answer, error) {
-	header := map[string]string{"Domicile-Max-Wait": "5000"}
+	header := map[string]string{"Domicile-Max-Wait": "2000"}
 	if token != "" {
 		header["Domicile-Consistency"] = token
 	}
@@ -133,7 +133,7 @@ func (s *stack) entries(t *testing.T, region, namespace string, tokens ...string
 	t.Helper()
 	a, err := try(t.Context(), request{
 		method: http.MethodGet, url: s.regions[region].edge + "/v1/settings/" + namespace, key: s.keys[tenant],
-		header: map[string]string{"Domicile-Consistency": strings.Join(tokens, ","), "Domicile-Max-Wait": "5000"},
+		header: map[string]string{"Domicile-Consistency": strings.Join(tokens, ","), "Domicile-Max-Wait": "2000"},
 	})
 	if err := errors.Join(err, a.is(http.StatusOK, region)); err != nil {
 		return nil, err
