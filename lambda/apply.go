@@ -10,6 +10,7 @@ import (
 
 	"github.com/domicile-api/domicile"
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/deployment"
 	"github.com/domicile-api/domicile/internal/queue"
 	"github.com/domicile-api/domicile/internal/queue/sqsqueue"
 	"github.com/domicile-api/domicile/internal/replication"
@@ -22,6 +23,8 @@ type Apply struct {
 	worker *app.Worker
 	logger *slog.Logger
 	queue  string
+	// source is how the ARN of that queue ends.
+	source string
 }
 
 // sealedFunction is how the name of the function ends that is on the queue of sealed copies: it decides which tables are opened.
@@ -33,11 +36,16 @@ func NewApply(ctx context.Context, env Environment, services ...domicile.Service
 	if function, _ := env("AWS_LAMBDA_FUNCTION_NAME"); strings.HasSuffix(function, sealedFunction) {
 		part, name = app.ApplySealed, replication.QueueSealed
 	}
+	called, _ := env("DOMICILE_DEPLOYMENT")
+	names, err := deployment.New(called)
+	if err != nil {
+		return nil, fmt.Errorf("DOMICILE_DEPLOYMENT: %w", err)
+	}
 	worker, logger, err := open(ctx, env, part, services)
 	if err != nil {
 		return nil, err
 	}
-	return &Apply{worker, logger, name}, nil
+	return &Apply{worker: worker, logger: logger, queue: name, source: ":" + names.Queue(name)}, nil
 }
 
 // Handle applies a batch in its order. Messages that could not be applied are named, with all that come after them in their groups; the
@@ -45,6 +53,10 @@ func NewApply(ctx context.Context, env Environment, services ...domicile.Service
 func (a *Apply) Handle(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 	messages := make([]queue.Message, len(e.Records))
 	for i := range e.Records {
+		if arn := e.Records[i].EventSourceARN; !strings.HasSuffix(arn, a.source) {
+			// Signed for another queue, none would be authentic here, and be deleted.
+			return events.SQSEventResponse{}, fmt.Errorf("the messages are of %s, and the function is for the queue %s: is its name right?", arn, a.source[1:])
+		}
 		m, err := messageOf(&e.Records[i])
 		if err != nil {
 			return events.SQSEventResponse{}, err // All come again: there is nothing to tell them apart by.

@@ -31,8 +31,9 @@ import (
 )
 
 // Environment looks up a variable; os.LookupEnv. What is read: AWS_REGION and the credentials, which Lambda sets; DOMICILE_DEPLOYMENT, the
-// deployment's name; DOMICILE_ACCOUNTS, the account of each region where they have their own; DOMICILE_TOPOLOGY, the path of the topology that was packed with the function (default: topology.bin beside it);
-// DOMICILE_LOG_LEVEL.
+// deployment's name; DOMICILE_ACCOUNTS, the account of each region where they have their own; DOMICILE_SNAPSHOTS, the bucket of
+// the copy of the directory; DOMICILE_TOPOLOGY, the path of the topology
+// that was packed with the function (default: topology.bin beside it); DOMICILE_LOG_LEVEL.
 type Environment = func(name string) (string, bool)
 
 // open makes a worker of what the environment says.
@@ -56,7 +57,9 @@ func open(ctx context.Context, env Environment, part app.Part, services []domici
 	if err != nil {
 		return nil, nil, err
 	}
-	backend, err := aws.New(aws.Config{Deployment: get("DOMICILE_DEPLOYMENT", ""), Accounts: get("DOMICILE_ACCOUNTS", "")})
+	backend, err := aws.New(aws.Config{
+		Deployment: get("DOMICILE_DEPLOYMENT", ""), Accounts: get("DOMICILE_ACCOUNTS", ""), Snapshots: get("DOMICILE_SNAPSHOTS", ""),
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("DOMICILE_DEPLOYMENT, DOMICILE_ACCOUNTS: %w", err)
 	}

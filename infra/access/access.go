@@ -173,15 +173,19 @@ func Grants(p Process) []Grant {
 	case ApplyEvents:
 		return slices.Concat(known, []Grant{
 			{ReplicaTable, []Use{Read, Write}}, {SettingsTable, []Use{Read, Write}}, {EventsQueue, []Use{Receive}}, {PeerKey, []Use{Read}},
+			// What it refuses for its class it reports to the source: ids alone.
+			{RemoteEvents, []Use{Send}},
 		}, log)
 	case ApplySealed:
 		return slices.Concat(known, []Grant{
 			{RegionalTable, []Use{Read, Write}}, {ReplicaTable, []Use{Read, Write}}, {SealedQueue, []Use{Receive}}, {PeerKey, []Use{Read}},
+			{RemoteEvents, []Use{Send}},
 		}, log)
 	case Sweep:
 		return slices.Concat(relay, []Grant{
 			{Directory, []Use{Read, WriteOwn}},
 			{ReplicaTable, []Use{Read, Write}},
+			{SettingsTable, []Use{Read, Write}},
 			{Snapshots, []Use{Read, Write}},
 			{Topology, []Use{Read}},
 		}, log)

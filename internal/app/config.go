@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/domicile-api/domicile"
@@ -52,6 +53,13 @@ type Config struct {
 	Env func(string) (string, bool)
 	// Listen opens a port; nil: net.Listen.
 	Listen func(ctx context.Context, host string, port int) (net.Listener, error)
+}
+
+// ownHosts are names of the platform that stand for no tenant, beside those of the regions: DOMICILE_OWN_HOSTS has the global one, where it
+// is another machine's.
+func (c Config) ownHosts() []string {
+	given, _ := c.Env("DOMICILE_OWN_HOSTS")
+	return append([]string{"localhost", c.Host}, strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == ' ' })...)
 }
 
 // port is what a region listens on.

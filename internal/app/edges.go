@@ -20,7 +20,7 @@ import (
 func (p *Platform) newEdge(r *region, local http.Handler, metrics edge.Metrics) (*edge.Edge, error) {
 	cfg := edge.Config{
 		Region: r.index, Topology: p.cfg.Topology, Services: p.services, Resolver: r.directory.Resolver, Health: healthy,
-		Signer: r.signer(p.cfg), Local: local, OwnHosts: []string{"localhost", p.cfg.Host}, Clock: p.cfg.Clock, Logger: p.cfg.Logger,
+		Signer: r.signer(p.cfg), Local: local, OwnHosts: p.cfg.ownHosts(), Clock: p.cfg.Clock, Logger: p.cfg.Logger,
 		Metrics: metrics, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator, Dial: p.network.dial(r.id),
 	}
 	if r.edgeOnly {

@@ -31,7 +31,7 @@ type eraser struct {
 		Purge(ctx context.Context, tenant ident.TenantID) error
 	}
 	// scrub removes deleted rows from the store's files; nil: the store has none of its own.
-	scrub  func(ctx context.Context) error
+	scrub func(ctx context.Context) error
 	// backups is how long backups of the keys exist: before they have ended, nothing that was sealed is erased.
 	backups time.Duration
 	clock   func() time.Time

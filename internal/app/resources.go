@@ -55,14 +55,14 @@ const (
 	// ApplySealed applies what only regions of the jurisdiction are sent: projections with regulated fields, and sealed copies, which it
 	// stores as they are. It has the regional and the replica table, and no key.
 	ApplySealed
-	// SweepPart does what the others left: it has all tables but settings, sends, and keeps the copy of the directory.
+	// SweepPart does what the others left: it has all tables, sends, and keeps the copy of the directory.
 	SweepPart
 )
 
 // Has tells whether a part of a region has a table, by the name of it.
 func (p Part) Has(table string) bool {
 	switch p {
-	case Whole, ServicesPart:
+	case Whole, ServicesPart, SweepPart:
 		return true
 	case EdgeAlone:
 		return false
@@ -72,8 +72,6 @@ func (p Part) Has(table string) bool {
 		return table == ReplicaTable || table == SettingsTable
 	case ApplySealed:
 		return table == RegionalTable || table == ReplicaTable
-	case SweepPart:
-		return table != SettingsTable
 	default:
 		return false
 	}

@@ -100,7 +100,8 @@ func newBackend(cmd *cobra.Command, cfg Config) (app.Backend, error) {
 // awsBackend is a deployment on AWS. The account of each region is in the environment, where they have accounts of their own.
 func awsBackend(deployment string, cfg Config) (aws.Backend, error) {
 	accounts, _ := cfg.Env("DOMICILE_ACCOUNTS")
-	backend, err := aws.New(aws.Config{Deployment: deployment, Accounts: accounts})
+	snapshots, _ := cfg.Env("DOMICILE_SNAPSHOTS")
+	backend, err := aws.New(aws.Config{Deployment: deployment, Accounts: accounts, Snapshots: snapshots})
 	if err != nil {
 		return aws.Backend{}, usage("--deployment, DOMICILE_ACCOUNTS: %w", err)
 	}

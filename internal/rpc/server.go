@@ -17,7 +17,8 @@ import (
 const (
 	defaultHeaderTimeout = 10 * time.Second
 	defaultCallTimeout   = 60 * time.Second
-	defaultIdleTimeout   = 2 * time.Minute
+	// Longer than the two minutes of a load balancer in front, which would else send a call on a connection that is being closed.
+	defaultIdleTimeout   = 150 * time.Second
 	maxHeaderBytes       = 64 << 10
 	maxConcurrentStreams = 1000
 )

@@ -174,19 +174,27 @@ func (k *Keyring) load(ctx context.Context, tenant ident.TenantID) (*openKey, er
 	return &openKey{keys: keys, usable: r.usable(), loaded: now}, nil
 }
 
-// unwrapRetry is what a client is told to wait while the region's own key cannot be used.
-const unwrapRetry = 2 * time.Second
+// unusableRetry is what a client is told to wait while the region's own key cannot be used.
+const unusableRetry = 2 * time.Second
+
+// unusable is what a failure of the region's own key means to a call: the region cannot answer now, unless the fault is with what was to be
+// opened, or with the call.
+func (*Keyring) unusable(doing string, err error) error {
+	for _, other := range []error{ErrCannotOpen, ErrUnreachable, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, other) {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+	}
+	f := fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, fmt.Errorf("%s: %w", doing, err), "the region's key cannot be used now")
+	f.RetryAfter = unusableRetry
+	return f
+}
 
 // unwrap opens a wrapped key, which must be of this generation.
 func (k *Keyring) unwrap(ctx context.Context, tenant ident.TenantID, wrappedKey []byte, generation uint32) (*dataKey, error) {
 	plain, err := k.cfg.Wrapper.Unwrap(ctx, tenant, wrappedKey)
-	switch {
-	case errors.Is(err, ErrCannotOpen), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("unwrapping the key of tenant %s in %s: %w", tenant, k.cfg.Region, err)
-	case err != nil:
-		f := fault.Wrap(errorsv1.Reason_REASON_REGION_UNAVAILABLE, err, "the region's key cannot be used now")
-		f.RetryAfter = unwrapRetry
-		return nil, f
+	if err != nil {
+		return nil, k.unusable(fmt.Sprintf("unwrapping the key of tenant %s in %s", tenant, k.cfg.Region), err)
 	}
 	defer wipe(plain)
 	data, err := parseDataKey(plain)

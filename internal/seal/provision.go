@@ -145,7 +145,7 @@ func (k *Keyring) hold(ctx context.Context, g goal) (record, *dataKey, error) {
 func (k *Keyring) keep(ctx context.Context, g goal, r record, data *dataKey) (record, *dataKey, error) {
 	own, err := k.wrap(ctx, data, func(plain []byte) ([]byte, error) { return k.cfg.Wrapper.Wrap(ctx, g.tenant, plain) })
 	if err != nil {
-		return r, nil, fmt.Errorf("wrapping the key of tenant %s in %s: %w", g.tenant, k.cfg.Region, err)
+		return r, nil, k.unusable(fmt.Sprintf("wrapping the key of tenant %s in %s", g.tenant, k.cfg.Region), err)
 	}
 	c := change{held: wrapped(g.tenant, data.generation(), own, k.cfg.Clock()), epoch: g.epoch}
 	if err := k.save(ctx, r, c); err != nil {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"log/slog"
+	"strings"
 
 	"github.com/domicile-api/domicile/internal/ident"
 )
@@ -16,6 +17,9 @@ type Config struct {
 	Topology string
 	// Snapshots is the bucket with the last good copy of the directory, DOMICILE_SNAPSHOTS; empty: there is none.
 	Snapshots string
+	// OwnHosts are names of the platform that stand for no tenant, beside those of the regions: the global one. DOMICILE_OWN_HOSTS, with commas
+	// between.
+	OwnHosts []string
 	// LogLevel is DOMICILE_LOG_LEVEL; warnings and worse unless it says otherwise.
 	LogLevel slog.Level
 
@@ -39,6 +43,7 @@ func FromEnvironment(lookup func(string) (string, bool)) Config {
 		Region: ident.RegionID(get("AWS_REGION", "")), Deployment: get("DOMICILE_DEPLOYMENT", ""), Snapshots: get("DOMICILE_SNAPSHOTS", ""),
 		Topology:  get("DOMICILE_TOPOLOGY", get("LAMBDA_TASK_ROOT", ".")+"/topology.bin"),
 		LogLevel:  level,
+		OwnHosts:  strings.FieldsFunc(get("DOMICILE_OWN_HOSTS", ""), func(r rune) bool { return r == ',' || r == ' ' }),
 		accessKey: get("AWS_ACCESS_KEY_ID", ""), secretKey: get("AWS_SECRET_ACCESS_KEY", ""), session: get("AWS_SESSION_TOKEN", ""),
 		endpoint: get("AWS_ENDPOINT_URL", ""),
 	}

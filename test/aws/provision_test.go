@@ -220,6 +220,10 @@ func (d *deployed) make(ctx context.Context, i topology.Index) error {
 // visibility is how long a message that a function did not finish is out of sight, in seconds: less than in production, so that tests see it again.
 const visibility = "6"
 
+// maxReceives is how often a message is received before it is a dead letter: more often than in production, because a test that looks at what lies in
+// a queue receives it too, as an audit does.
+const maxReceives = 12
+
 func (d *deployed) makeQueue(ctx context.Context, i topology.Index, queue string) error {
 	client, dead, name := d.at(i).sqs, d.names.DeadQueue(queue), d.names.Queue(queue)
 	attributes := map[string]string{
@@ -232,7 +236,7 @@ func (d *deployed) makeQueue(ctx context.Context, i topology.Index, queue string
 		if _, err := client.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &dead, Attributes: attributes, Tags: tags}); err != nil {
 			return fmt.Errorf("making the queue %s: %w", dead, err)
 		}
-		redrive, err := json.Marshal(map[string]any{"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+		redrive, err := json.Marshal(map[string]any{"deadLetterTargetArn": arn, "maxReceiveCount": maxReceives})
 		if err != nil {
 			return fmt.Errorf("making the redrive policy of %s: %w", name, err)
 		}

@@ -28,6 +28,18 @@ func show(ctx context.Context, client *sqs.Client, url string, m sqstypes.Messag
 	return nil
 }
 
+// contentOf is all that a message has in it: the platform puts its own into an attribute.
+func contentOf(m sqstypes.Message) []byte {
+	content := []byte(aws.ToString(m.Body))
+	for name, a := range m.MessageAttributes {
+		content = append(append(append(content, name...), a.BinaryValue...), aws.ToString(a.StringValue)...)
+	}
+	for name, value := range m.Attributes {
+		content = append(append(content, name...), value...)
+	}
+	return content
+}
+
 // inSight counts the messages that a queue would deliver.
 func (d *deployed) inSight(t testing.TB, region, name string) (n int) {
 	t.Helper()
@@ -41,7 +53,7 @@ func (s *stack) lying(t *testing.T, region, queue, about string) {
 	eventually(t, "a message about "+about+" lies in a queue of "+region, func() error {
 		n := 0
 		s.browse(t, region, s.names.Queue(queue), func(m sqstypes.Message) {
-			if contains([]byte(aws.ToString(m.Body)), about) {
+			if contains(contentOf(m), about) {
 				n++
 			}
 		})

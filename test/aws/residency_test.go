@@ -28,19 +28,22 @@ import (
 	operationsv1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 )
 
-// found is where something that was looked for lies.
-type found struct{ region, place, key string }
+// found is where a word that was looked for lies.
+type found struct{ word, region, place, key string }
 
-// search looks for a word in all that a deployment keeps, with nothing but AWS's own interfaces: tables, queues, dead letters, buckets, log
-// groups. It looks for the word in clear and in base64, and returns where it is and how many pieces it looked at.
-func (d *deployed) search(t testing.TB, word string) (hits []found, pieces int) {
+// search looks for words in all that a deployment keeps, with nothing but AWS's own interfaces: tables, queues, dead letters, buckets, log
+// groups. It looks for them in clear and in base64, and returns where they are and how many pieces it looked at. A queue counts that as a
+// reception of each of its messages.
+func (d *deployed) search(t testing.TB, words ...string) (hits []found, pieces int) {
 	t.Helper()
 	for _, i := range d.topology.Regions() {
 		region := string(d.topology.ID(i))
 		look := func(place, key string, data []byte) {
 			pieces++
-			if contains(data, word) {
-				hits = append(hits, found{region, place, key})
+			for _, word := range words {
+				if contains(data, word) {
+					hits = append(hits, found{word, region, place, key})
+				}
 			}
 		}
 		for _, table := range []string{"directory", "regional", "keys", "replica", "settings"} {
@@ -54,11 +57,7 @@ func (d *deployed) search(t testing.TB, word string) (hits []found, pieces int) 
 		for _, queue := range queuesOf(d.topology, i) {
 			for _, name := range []string{d.names.Queue(queue), d.names.DeadQueue(queue)} {
 				d.browse(t, region, name, func(m sqstypes.Message) {
-					raw, err := json.Marshal(m)
-					if err != nil {
-						t.Fatal(err)
-					}
-					look(name, aws.ToString(m.MessageId), append(raw, *m.Body...))
+					look(name, aws.ToString(m.MessageId), contentOf(m))
 				})
 			}
 		}
@@ -215,18 +214,17 @@ func (d *deployed) askLogs(ctx context.Context, region, op string, in, out any) 
 // clean returns what is wrong with where a user's data lie: a word of it in clear, or its sealed row elsewhere than where the law lets it be.
 func (d *deployed) clean(t testing.TB, word, user string, lawful ...string) error {
 	t.Helper()
-	hits, pieces := d.search(t, word)
-	for _, h := range hits {
-		return fmt.Errorf("personal data lie in clear in %s of %s at %s", h.place, h.region, h.key)
-	}
-	t.Logf("%q is in none of %d pieces", word, pieces)
+	hits, pieces := d.search(t, word, user)
 	rows := make(map[string]int)
-	hits, _ = d.search(t, user)
 	for _, h := range hits {
+		if h.word == word {
+			return fmt.Errorf("personal data lie in clear in %s of %s at %s", h.place, h.region, h.key)
+		}
 		if h.place == "regional" && strings.Contains(h.key, `e/`+user) {
 			rows[h.region]++
 		}
 	}
+	t.Logf("%q is in none of %d pieces", word, pieces)
 	for _, region := range lawful {
 		if rows[region] == 0 {
 			return fmt.Errorf("the sealed row of %s is not in %s", user, region)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -114,10 +115,10 @@ func (s *stack) startFunctions(i topology.Index) {
 	s.t.Cleanup(front.Close)
 	r.edge = front.URL
 	r.relay = s.feedStream(i, s.function(i, "relay", os.Getenv("AWS_ENDPOINT_URL"), time.Minute), false)
-	r.applying = &witness{function: s.function(i, "apply", r.aws.url(), 3*time.Second)}
+	r.applying = &witness{function: s.function(i, "apply-events", r.aws.url(), 3*time.Second)}
 	r.events = s.feedQueue(c, s.names.Queue("events"), r.applying, id)
 	if len(queuesOf(s.topology, i)) > 1 {
-		r.sealed = s.feedQueue(c, s.names.Queue("sealed"), s.function(i, "apply", os.Getenv("AWS_ENDPOINT_URL"), time.Minute), id)
+		r.sealed = s.feedQueue(c, s.names.Queue("sealed"), s.function(i, "apply-sealed", os.Getenv("AWS_ENDPOINT_URL"), time.Minute), id)
 	}
 	r.sweep = s.function(i, "sweep", os.Getenv("AWS_ENDPOINT_URL"), time.Minute)
 }
@@ -125,8 +126,9 @@ func (s *stack) startFunctions(i topology.Index) {
 // function makes a function that finds AWS at an endpoint.
 func (s *stack) function(i topology.Index, name, endpoint string, timeout time.Duration) *lambdahost.Function {
 	s.t.Helper()
+	program, _, _ := strings.Cut(name, "-") // One binary applies events and sealed copies: the function's name says which.
 	f, err := lambdahost.NewFunction(lambdahost.Config{
-		Name: s.names.Deployment() + "-" + name, Binary: binary(s.t, name), Region: string(s.topology.ID(i)), MemoryMB: 512,
+		Name: s.names.Deployment() + "-" + name, Binary: binary(s.t, program), Region: string(s.topology.ID(i)), MemoryMB: 512,
 		Timeout: timeout, MaxConcurrency: 4, Logs: s.log, Env: map[string]string{
 			"DOMICILE_DEPLOYMENT": s.names.Deployment(), "DOMICILE_TOPOLOGY": s.packed, "DOMICILE_LOG_LEVEL": "debug",
 			"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",

@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +35,8 @@ const account = "000000000000"
 
 // awsCall is a request that AWS would have been asked, and what DynamoDB would have counted for it.
 type awsCall struct {
+	// caller is the process that asked; empty: this one.
+	caller                            string
 	service, operation, region, table string
 	// reads and writes are request units; items is the bytes of the items that were read or written, body those of the request.
 	reads, writes float64
@@ -45,14 +49,18 @@ type cloud struct {
 	// latency is how long a transaction takes, before it has an effect.
 	latency time.Duration
 
-	mu     sync.Mutex
-	calls  []awsCall
-	quiet  bool
-	tables map[string]*dynamoTable
-	sent   []sentMessage
+	mu      sync.Mutex
+	calls   []awsCall
+	tables  map[string]*dynamoTable
+	objects map[string][]byte
+	sent    []sentMessage
+	// written are the keys of the regional items that the last commit put.
+	written []dynamoItem
 }
 
-func newCloud() *cloud { return &cloud{tables: make(map[string]*dynamoTable)} }
+func newCloud() *cloud {
+	return &cloud{tables: make(map[string]*dynamoTable), objects: make(map[string][]byte)}
+}
 
 // config is how a client of this process reaches the cloud.
 func (c *cloud) config(region string) aws.Config {
@@ -64,10 +72,10 @@ func (c *cloud) config(region string) aws.Config {
 	}
 }
 
-// environment is how another process does.
-func environment(endpoint, region string) map[string]string {
+// environment is how another process does, which is known by its name.
+func environment(endpoint, region, caller string) map[string]string {
 	return map[string]string{
-		"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_REGION": region,
+		"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": caller, "AWS_SECRET_ACCESS_KEY": "bench", "AWS_REGION": region,
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 	}
 }
@@ -85,6 +93,11 @@ func (c *cloud) since(mark int) []awsCall {
 	return slices.Clone(c.calls[mark:])
 }
 
+// by leaves the requests of one process.
+func by(calls []awsCall, caller string) []awsCall {
+	return slices.DeleteFunc(calls, func(c awsCall) bool { return c.caller != caller })
+}
+
 // RoundTrip implements http.RoundTripper.
 func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
@@ -97,7 +110,8 @@ func (c *cloud) RoundTrip(r *http.Request) (*http.Response, error) {
 	status, kind, answer := c.answer(r, body)
 	return &http.Response{
 		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r,
-		Header: http.Header{"Content-Type": {kind}, "X-Amzn-Requestid": {"bench"}}, Body: io.NopCloser(bytes.NewReader(answer)),
+		Header:        http.Header{"Content-Type": {kind}, "X-Amzn-Requestid": {"bench"}, checksum: {checksumOf(answer)}},
+		Body:          io.NopCloser(bytes.NewReader(answer)),
 		ContentLength: int64(len(answer)),
 	}, nil
 }
@@ -111,9 +125,15 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status, kind, answer := c.answer(r, body)
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Amzn-Requestid", "bench")
+	w.Header().Set(checksum, checksumOf(answer))
 	w.WriteHeader(status)
-	_, _ = w.Write(answer) // The caller may have gone.
+	_, _ = w.Write(answer) //nolint:gosec // For programs of this measurement, which may have gone.
 }
+
+// checksum is the header by which DynamoDB's clients see that an answer is whole.
+const checksum = "X-Amz-Crc32"
+
+func checksumOf(body []byte) string { return strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10) }
 
 // Content types of answers.
 const (
@@ -124,7 +144,8 @@ const (
 // answer does what a request asks for.
 func (c *cloud) answer(r *http.Request, body []byte) (status int, kind string, out []byte) {
 	target, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	call := awsCall{operation: operation, region: regionOf(r), body: len(body)}
+	call := awsCall{operation: operation, body: len(body)}
+	call.caller, call.region = signerOf(r)
 	var answer any
 	status = http.StatusOK
 	switch {
@@ -139,7 +160,7 @@ func (c *cloud) answer(r *http.Request, body []byte) (status int, kind string, o
 		status, answer = c.dynamo(&call, body)
 	case target == "TrentService":
 		call.service = kms
-		answer = encryption(body)
+		answer = encryption(call.region, body)
 	case target == "secretsmanager":
 		call.service = secrets
 		answer = secretOf(call.region, body)
@@ -147,11 +168,14 @@ func (c *cloud) answer(r *http.Request, body []byte) (status int, kind string, o
 		call.service = sqs
 		answer = c.queue(&call, body)
 	case r.Method == http.MethodPost:
-		c.note(awsCall{service: sts, region: call.region})
+		call.service = sts
+		c.note(call)
 		return status, typeXML, []byte(identity)
 	default:
-		c.note(awsCall{service: s3, region: call.region})
-		return http.StatusNotFound, typeXML, []byte(noObject)
+		call.service = s3
+		c.note(call)
+		status, out = c.object(r, body)
+		return status, typeXML, out
 	}
 	c.note(call)
 	out, err := json.Marshal(answer)
@@ -164,19 +188,33 @@ func (c *cloud) answer(r *http.Request, body []byte) (status int, kind string, o
 func (c *cloud) note(call awsCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.quiet {
-		c.calls = append(c.calls, call)
+	c.calls = append(c.calls, call)
+}
+
+// object answers for S3, which has an object at a path or none.
+func (c *cloud) object(r *http.Request, body []byte) (status int, out []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stored, ok := c.objects[r.URL.Path]
+	switch {
+	case r.Method == http.MethodPut:
+		c.objects[r.URL.Path] = body
+		return http.StatusOK, nil
+	case !ok:
+		return http.StatusNotFound, []byte(noObject)
+	default:
+		return http.StatusOK, stored
 	}
 }
 
-// regionOf reads the region that a request was signed for.
-func regionOf(r *http.Request) string {
+// signerOf reads who signed a request, and for which region.
+func signerOf(r *http.Request) (caller, region string) {
 	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 	parts := strings.Split(scope, "/")
 	if len(parts) < 3 {
-		return ""
+		return "", ""
 	}
-	return parts[2]
+	return parts[0], parts[2]
 }
 
 const (
@@ -193,10 +231,10 @@ func secretOf(region string, body []byte) object {
 }
 
 // encryption is KMS with a key that keeps nothing secret: what it encrypts is the plaintext itself.
-func encryption(body []byte) object {
+func encryption(region string, body []byte) object {
 	var in struct{ Plaintext, CiphertextBlob []byte }
-	_ = json.Unmarshal(body, &in) // What the SDK sends is JSON.
-	const arn = "arn:aws:kms:us-east-1:" + account + ":key/bench"
+	_ = json.Unmarshal(body, &in) //nolint:musttag // The fields are called as KMS calls them. What the SDK sends is JSON.
+	arn := "arn:aws:kms:" + region + ":" + account + ":key/bench"
 	return object{
 		"KeyId": arn, "CiphertextBlob": in.Plaintext, "Plaintext": in.CiphertextBlob,
 		"KeyMetadata": object{

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
 )
 
 // transactionLatency is what a transaction is taken to last on AWS.
@@ -19,7 +18,7 @@ func commitRows(ctx context.Context, o options, t *table) error {
 	rates, shared := make([]series, len(writers)), make([]series, len(writers))
 	for range o.awsRounds {
 		for i, n := range writers {
-			rate, batch, err := commitRate(ctx, n, 2*o.round)
+			rate, batch, err := commitRate(ctx, n, 3*o.round)
 			if err != nil {
 				return fmt.Errorf("measuring the commits of %d writers: %w", n, err)
 			}

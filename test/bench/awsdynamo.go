@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"maps"
 	"math"
@@ -13,6 +12,12 @@ import (
 
 // schemaTag is the tag of tables and queues that has the version of their layout.
 const schemaTag = "domicile:schema"
+
+// The names of tables end with what they are for.
+const (
+	directoryTable = "-directory"
+	regionalTable  = "-regional"
+)
 
 // dynamoTable is a table's items by partition and sort key.
 type dynamoTable map[string]map[string]dynamoItem
@@ -85,7 +90,7 @@ type dynamoInput struct {
 // dynamo answers for DynamoDB.
 func (c *cloud) dynamo(call *awsCall, body []byte) (status int, answer any) {
 	var in dynamoInput
-	if err := json.Unmarshal(body, &in); err != nil {
+	if err := json.Unmarshal(body, &in); err != nil { //nolint:musttag // The fields are called as DynamoDB calls them.
 		return failure("SerializationException", nil)
 	}
 	c.mu.Lock()
@@ -148,7 +153,7 @@ func failure(code string, more object) (status int, answer any) {
 
 // table is a region's, but for the directory, which is one in all regions.
 func (c *cloud) table(region, name string) dynamoTable {
-	if strings.HasSuffix(name, "-directory") {
+	if strings.HasSuffix(name, directoryTable) {
 		region = ""
 	}
 	t, ok := c.tables[region+"/"+name]
@@ -162,7 +167,7 @@ func (c *cloud) table(region, name string) dynamoTable {
 
 func (c *cloud) query(region string, in *dynamoInput) []dynamoItem {
 	partition := c.table(region, in.TableName)[in.ExpressionAttributeValues[":pk"].bytes()]
-	from, _ := in.ExpressionAttributeValues[":from"]
+	from := in.ExpressionAttributeValues[":from"]
 	to, bounded := in.ExpressionAttributeValues[":to"]
 	keys := slices.Sorted(maps.Keys(partition))
 	if in.ScanIndexForward != nil && !*in.ScanIndexForward {
@@ -214,7 +219,13 @@ func (c *cloud) write(call *awsCall, writes []write, factor float64) (status int
 	case refused:
 		return failure("TransactionCanceledException", object{"CancellationReasons": reasons})
 	}
+	if strings.HasSuffix(call.table, regionalTable) && factor == transacted {
+		c.written = nil
+	}
 	for _, w := range writes {
+		if w.put && strings.HasSuffix(call.table, regionalTable) {
+			c.written = append(c.written, dynamoItem{"pk": w.Item["pk"], "sk": w.Item["sk"]})
+		}
 		table := c.table(call.region, w.TableName)
 		pk, sk := w.key()
 		switch {
@@ -232,7 +243,7 @@ func (c *cloud) write(call *awsCall, writes []write, factor float64) (status int
 // holds evaluates the conditions that the stores use.
 func (in *dynamoInput) holds(stored dynamoItem) bool {
 	values := in.ExpressionAttributeValues
-	version := bytes.Compare([]byte(stored["version"].bytes()), []byte(values[":version"].bytes()))
+	version := strings.Compare(stored["version"].bytes(), values[":version"].bytes())
 	_, mortal := stored["ttl"]
 	ended := mortal && stored["ttl"].number() <= values[":now"].number()
 	text := in.ConditionExpression

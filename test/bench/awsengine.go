@@ -57,7 +57,9 @@ func newEngine(c *cloud) (*engine, error) {
 	if e.table, err = open("regional"); err != nil {
 		return nil, fmt.Errorf("opening a table: %w", err)
 	}
-	wrapper, err := sealkms.New(sealkms.Config{AWS: cfg, Deployment: engineDeployment, Region: engineRegion, Key: "alias/" + engineDeployment + "-tenants"})
+	wrapper, err := sealkms.New(sealkms.Config{
+		AWS: cfg, Deployment: engineDeployment, Region: engineRegion, Key: "alias/" + engineDeployment + "-tenants",
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the key: %w", err)
 	}

@@ -4,21 +4,22 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // sentMessage is a message that a process sent to a queue.
 type sentMessage struct {
-	region  string
-	group   string
-	text    string
-	content []byte
+	caller, region string
+	group          string
+	text           string
+	// attribute is the name of the one that has the content.
+	attribute string
+	content   []byte
 }
 
 // queueInput is what requests to SQS have, as far as they are answered.
 type queueInput struct {
-	QueueName string //nolint:tagliatelle // SQS's names, here and below.
-	QueueURL  string `json:"QueueUrl"` //nolint:tagliatelle // As above.
+	QueueName string
+	QueueURL  string `json:"QueueUrl"` //nolint:tagliatelle // SQS's names, here and below.
 	Entries   []struct {
 		ID                string `json:"Id"` //nolint:tagliatelle // As above.
 		MessageBody       string
@@ -30,7 +31,7 @@ type queueInput struct {
 // queue answers for SQS: queues are as the infrastructure makes them, empty, and keep what is sent for itself.
 func (c *cloud) queue(call *awsCall, body []byte) any {
 	var in queueInput
-	_ = json.Unmarshal(body, &in) // What the SDK sends is JSON.
+	_ = json.Unmarshal(body, &in) //nolint:musttag // The fields are called as SQS calls them. What the SDK sends is JSON.
 	switch call.operation {
 	case "GetQueueUrl":
 		return object{"QueueUrl": "https://sqs." + call.region + ".amazonaws.com/" + account + "/" + in.QueueName}
@@ -45,9 +46,6 @@ func (c *cloud) queue(call *awsCall, body []byte) any {
 		return object{"Attributes": attributes}
 	case "ListQueueTags":
 		return object{"Tags": map[string]string{schemaTag: "1"}}
-	case "ReceiveMessage":
-		time.Sleep(time.Second)
-		return object{}
 	case "SendMessageBatch":
 		return c.send(call, &in)
 	default:
@@ -63,9 +61,9 @@ func (c *cloud) send(call *awsCall, in *queueInput) object {
 		successful = append(successful, object{
 			"Id": e.ID, "MessageId": "m" + strconv.Itoa(len(c.sent)), "MD5OfMessageBody": "", "SequenceNumber": strconv.Itoa(len(c.sent)),
 		})
-		m := sentMessage{region: call.region, group: e.MessageGroupID, text: e.MessageBody}
-		for _, a := range e.MessageAttributes {
-			m.content = a.BinaryValue
+		m := sentMessage{caller: call.caller, region: call.region, group: e.MessageGroupID, text: e.MessageBody}
+		for name, a := range e.MessageAttributes {
+			m.attribute, m.content = name, a.BinaryValue
 		}
 		c.sent = append(c.sent, m)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/domicile-api/domicile/internal/cost"
@@ -49,7 +50,7 @@ func storeCalls(ctx context.Context, t *table) error {
 	}
 	commit := store.Commit{Token: "bench"}
 	for i := range 5 {
-		commit.Ops = append(commit.Ops, store.Op{Kind: store.Put, Item: item(fmt.Sprint(i)), If: store.Absent()})
+		commit.Ops = append(commit.Ops, store.Op{Kind: store.Put, Item: item(strconv.Itoa(i)), If: store.Absent()})
 	}
 	for _, step := range []struct {
 		name string

@@ -5,6 +5,9 @@
 // of another region, a plain httputil.ReverseProxy in the edge's place, and, if it is asked to, other proxies. All of them are called in
 // turns, round after round, so that a machine's noise hits all alike; the table has medians of rounds, and ratios of what stood
 // beside each other in one round. The load comes from this process, so client, edge and service share the machine's cores.
+//
+// What the platform asks of AWS is measured over a stand-in for AWS in memory: calls and request units, one tenant's commits against
+// transactions that take their time, and the functions as they are deployed, from their execution on.
 package main
 
 import (
@@ -35,6 +38,8 @@ type options struct {
 	awsRounds int
 	// caddy is a Caddy binary to measure as well; profiles a folder for profiles of the processes; both may be empty.
 	caddy, profiles string
+	// env is what a process gets besides this one's environment.
+	env []string
 }
 
 func main() {
@@ -84,8 +89,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return fmt.Errorf("making a folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	t := &table{note: fmt.Sprintf("%s, %d CPUs shared by client, edge and service; medians of %d rounds, (lowest–highest)",
-		runtime.Version(), runtime.NumCPU(), o.rounds)}
+	t := &table{note: fmt.Sprintf("%s, %d CPUs shared by client, edge and service; medians of %d rounds (on AWS %d), (lowest–highest)",
+		runtime.Version(), runtime.NumCPU(), o.rounds, o.awsRounds)}
 	if o.goRounds > 0 {
 		if err := goBenchmarks(ctx, o, filepath.Join(dir, "packages"), t, stderr); err != nil {
 			return err

@@ -42,7 +42,7 @@ func startProcess(ctx context.Context, o options, name, operations, path string,
 	p.cmd = exec.CommandContext(ctx, path, args...) //nolint:gosec // Programs of this measurement.
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.Env = os.Environ()
+	p.cmd.Env = append(os.Environ(), o.env...)
 	if o.profiles != "" {
 		p.cmd.Env = append(p.cmd.Env, profileVariable+"="+filepath.Join(o.profiles, name))
 	}

@@ -42,6 +42,7 @@ const commitRetry = time.Second
 type Backend struct {
 	names    deployment.Names
 	accounts accounts
+	bucket   string
 }
 
 var _ app.Backend = Backend{}
@@ -53,6 +54,9 @@ type Config struct {
 	// Accounts has the account of each region, as region=account with commas between, where regions have accounts of their own; empty: all
 	// are in the one of the credentials. The infrastructure sets DOMICILE_ACCOUNTS to it.
 	Accounts string
+	// Snapshots is the bucket of the region's copy of the directory, DOMICILE_SNAPSHOTS; empty: the one that the infrastructure makes in the
+	// account of the credentials, which AWS is asked for.
+	Snapshots string
 }
 
 // New returns the backend of a deployment.
@@ -62,7 +66,7 @@ func New(cfg Config) (Backend, error) {
 		return Backend{}, err
 	}
 	accounts, err := parseAccounts(cfg.Accounts)
-	return Backend{n, accounts}, err
+	return Backend{n, accounts, cfg.Snapshots}, err
 }
 
 // keyBackups is how long the keys table can be set back, see infra/domicile/tables.go.
@@ -98,21 +102,39 @@ func (b Backend) Walk(ctx context.Context, topo *topology.Topology, fn func(regi
 
 // Open implements app.Backend.
 func (b Backend) Open(ctx context.Context, o app.Opening) (*app.Resources, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(string(o.Region)))
+	cfg, err := configured(ctx, o.Region)
 	if err != nil {
-		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
+		return nil, err
 	}
-	opener := &opener{names: b.names, accounts: b.accounts, opening: o, aws: cfg, res: &app.Resources{Close: func() error { return nil }}}
+	opener := &opener{names: b.names, accounts: b.accounts, bucket: b.bucket, opening: o, aws: cfg, res: &app.Resources{Close: func() error { return nil }}}
 	if err := opener.open(ctx); err != nil {
 		return nil, fmt.Errorf("opening region %s on AWS: %w", o.Region, err)
 	}
 	return opener.res, nil
 }
 
+// credentialsTimeout bounds how long credentials are looked for: a metadata service that is not there may not even refuse.
+const credentialsTimeout = 5 * time.Second
+
+// configured reads the SDK's configuration, and makes sure that there are credentials.
+func configured(ctx context.Context, region ident.RegionID) (aws.Config, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(string(region)))
+	if err != nil {
+		return cfg, fmt.Errorf("reading the AWS configuration: %w", err)
+	}
+	bounded, cancel := context.WithTimeout(ctx, credentialsTimeout)
+	defer cancel()
+	if _, err := cfg.Credentials.Retrieve(bounded); err != nil {
+		return cfg, fmt.Errorf("there are no AWS credentials; give the process a role, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: %w", err)
+	}
+	return cfg, nil
+}
+
 // opener opens one region.
 type opener struct {
 	names    deployment.Names
 	accounts accounts
+	bucket   string
 	opening  app.Opening
 	aws      aws.Config
 	res      *app.Resources
@@ -170,13 +192,13 @@ func (o *opener) openDirectory(ctx context.Context) error {
 		return err
 	}
 	o.res.KeyBackups, o.res.Shared, o.res.Directory, o.res.DirectoryInterval = keyBackups, true, table, dynamostore.DirectoryInterval
-	account, err := o.account(ctx)
+	bucket, err := o.snapshots(ctx)
 	if err != nil {
 		return err
 	}
 	o.res.DirectoryCopy, err = s3snapshot.New(s3snapshot.Config{
 		Client: s3.NewFromConfig(o.aws, func(opts *s3.Options) { opts.UsePathStyle = o.aws.BaseEndpoint != nil }),
-		Bucket: o.names.Snapshots(account, o.opening.Region),
+		Bucket: bucket,
 	})
 	if err != nil {
 		return fmt.Errorf("opening the copy of the directory: %w", err)
@@ -222,7 +244,7 @@ func (o *opener) openTenantsKey(ctx context.Context) error {
 	}
 	tenants, err := open(ctx, o.tenantsKey(o.opening.Region))
 	if err != nil {
-		return fmt.Errorf("opening the key of the tenants' keys: %w", err)
+		return fmt.Errorf("opening the key of the tenants' keys, which the region's infrastructure makes; deploy it if it is not there: %w", err)
 	}
 	o.res.TenantKeys, o.res.WrapFor = tenants, o.wrapFor
 	return nil

@@ -24,11 +24,14 @@ func (o *opener) secret(ctx context.Context, name string) ([]byte, error) {
 	return []byte(aws.ToString(out.SecretString)), nil
 }
 
-// account is the id of the account that the process runs in.
-func (o *opener) account(ctx context.Context) (string, error) {
+// snapshots is the bucket of the copy of the directory, whose name has the account that the process runs in.
+func (o *opener) snapshots(ctx context.Context) (string, error) {
+	if o.bucket != "" {
+		return o.bucket, nil
+	}
 	out, err := sts.NewFromConfig(o.aws).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return "", fmt.Errorf("asking AWS who this process is; are there credentials?: %w", err)
 	}
-	return aws.ToString(out.Account), nil
+	return o.names.Snapshots(aws.ToString(out.Account), o.opening.Region), nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
@@ -17,9 +16,9 @@ import (
 
 // Topology reads the topology that a region's infrastructure was deployed with.
 func (b Backend) Topology(ctx context.Context, region ident.RegionID) (*topology.Topology, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(string(region)))
+	cfg, err := configured(ctx, region)
 	if err != nil {
-		return nil, fmt.Errorf("reading the AWS configuration: %w", err)
+		return nil, err
 	}
 	name := b.names.Topology()
 	out, err := ssm.NewFromConfig(cfg).GetParameter(ctx, &ssm.GetParameterInput{Name: &name})
