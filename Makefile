@@ -112,7 +112,7 @@ check-modules: # go.mod and go.sum say what the code needs, and the modules are 
 	@for dir in . infra tools tools/lint tools/grpcurl test/outoftree test/conformance; do echo "go mod tidy -diff in $$dir"; (cd "$$dir" && $(GO) mod tidy -diff); done
 	$(GO) mod verify
 
-bench: ## one table of speed: bounds, raw Pebble, a plain proxy (3 to 4 minutes; BENCHFLAGS="-rounds 3")
+bench: ## one table of speed: bounds, raw Pebble, a plain proxy on AWS (5 to 6 minutes; BENCHFLAGS="-rounds 3")
 	$(GO) run ./test/bench $(BENCHFLAGS)
 
 bench-peers: # bench with Caddy beside the edge, built into bin/

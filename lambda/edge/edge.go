@@ -178,7 +178,8 @@ func (h *Handler) handler(ctx context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	made, err := edge.New(edge.Config{
-		Region: h.region, Topology: h.topology, Services: routing.Services(), OwnHosts: h.cfg.OwnHosts, Resolver: resolver, Apart: true, Local: http.HandlerFunc(elsewhere),
+		Region: h.region, Topology: h.topology, Services: routing.Services(), OwnHosts: h.cfg.OwnHosts, Resolver: resolver,
+		Apart: true, Local: http.HandlerFunc(elsewhere),
 		Signer: h.signer(seed), Clock: time.Now, Logger: h.logger, UpstreamTimeout: upstreamTimeout,
 	})
 	if err != nil {

@@ -104,10 +104,10 @@ func (a answer) is(status int, region string) error {
 	return nil
 }
 
-// mustBe ends the test if the answer is another.
-func (a answer) mustBe(t testing.TB, status int, region string) answer {
+// mustBe ends the test if the answer is not a region's 200.
+func (a answer) mustBe(t testing.TB, region string) answer {
 	t.Helper()
-	if err := a.is(status, region); err != nil {
+	if err := a.is(http.StatusOK, region); err != nil {
 		t.Fatal(err)
 	}
 	return a

@@ -25,7 +25,6 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/domicile-api/domicile/internal/deployment"
-	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/topology"
 )
 
@@ -73,7 +72,7 @@ func deploy(t testing.TB, s spec) *deployed {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
-		d.each(func(i topology.Index) error {
+		_ = d.each(func(i topology.Index) error { // What could not be removed, remove has said.
 			d.remove(ctx, i)
 			return nil
 		})
@@ -281,7 +280,7 @@ func (d *deployed) makeSecrets(ctx context.Context, i topology.Index) error {
 }
 
 func (d *deployed) bucket(i topology.Index) string {
-	return d.names.Snapshots(account, ident.RegionID(d.topology.ID(i)))
+	return d.names.Snapshots(account, d.topology.ID(i))
 }
 
 func (d *deployed) makeBucket(ctx context.Context, i topology.Index) error {

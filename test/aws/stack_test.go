@@ -214,7 +214,7 @@ func (f *feed) stop() {
 		return
 	}
 	f.cancel()
-	<-f.done
+	_ = <-f.done // What it failed with was told when it did.
 	f.cancel = nil
 }
 

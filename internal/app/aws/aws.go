@@ -106,7 +106,9 @@ func (b Backend) Open(ctx context.Context, o app.Opening) (*app.Resources, error
 	if err != nil {
 		return nil, err
 	}
-	opener := &opener{names: b.names, accounts: b.accounts, bucket: b.bucket, opening: o, aws: cfg, res: &app.Resources{Close: func() error { return nil }}}
+	opener := &opener{
+		names: b.names, accounts: b.accounts, bucket: b.bucket, opening: o, aws: cfg, res: &app.Resources{Close: func() error { return nil }},
+	}
 	if err := opener.open(ctx); err != nil {
 		return nil, fmt.Errorf("opening region %s on AWS: %w", o.Region, err)
 	}
