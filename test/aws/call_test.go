@@ -93,10 +93,10 @@ func (a answer) reason() string {
 	return ""
 }
 
-// is returns what is wrong with an answer that should have this status and be a region's.
-func (a answer) is(status int, region string) error {
-	if a.status != status {
-		return fmt.Errorf("status %d %s instead of %d: %.300s", a.status, a.reason(), status, a.body)
+// isOK returns what is wrong with an answer that should be a region's 200.
+func (a answer) isOK(region string) error {
+	if a.status != http.StatusOK {
+		return fmt.Errorf("status %d %s instead of 200: %.300s", a.status, a.reason(), a.body)
 	}
 	if got := a.header.Get("Domicile-Region"); region != "" && got != region {
 		return fmt.Errorf("answered by %q instead of %q: %.300s", got, region, a.body)
@@ -107,7 +107,7 @@ func (a answer) is(status int, region string) error {
 // mustBe ends the test if the answer is not a region's 200.
 func (a answer) mustBe(t testing.TB, region string) answer {
 	t.Helper()
-	if err := a.is(http.StatusOK, region); err != nil {
+	if err := a.isOK(region); err != nil {
 		t.Fatal(err)
 	}
 	return a

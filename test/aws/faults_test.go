@@ -66,7 +66,7 @@ func startProcess(t *testing.T) *process {
 	})
 	eventually(t, "the process is ready", func() error {
 		a, err := try(t.Context(), request{method: http.MethodGet, url: fmt.Sprintf("http://127.0.0.1:%d/readyz", p.base+operationsOffset)})
-		return errors.Join(err, a.is(http.StatusOK, ""))
+		return errors.Join(err, a.isOK(""))
 	})
 	demo, err := app.ReadDemoFile(dir)
 	if err != nil {
@@ -163,7 +163,7 @@ func (p *process) settle(t *testing.T, l *load) {
 	for _, key := range l.open {
 		eventually(t, "the repetition of "+key+" is answered", func() error {
 			a, err := p.write(t.Context(), key)
-			if err := errors.Join(err, a.is(http.StatusOK, frankfurt)); err != nil {
+			if err := errors.Join(err, a.isOK(frankfurt)); err != nil {
 				return err
 			}
 			l.users[key] = a.text("id")
@@ -235,7 +235,7 @@ func TestFaults(t *testing.T) {
 			t.Parallel()
 			p := startProcess(t)
 			first := do(t, request{method: http.MethodGet, url: p.users(), key: p.keys["bank-eu"]})
-			if err := first.is(http.StatusOK, frankfurt); err != nil {
+			if err := first.isOK(frankfurt); err != nil {
 				t.Fatal(err)
 			}
 			stop, written := make(chan struct{}), make(chan *load, 1)

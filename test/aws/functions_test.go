@@ -23,7 +23,9 @@ import (
 const tenant = "acme-eu"
 
 // The functions' own binaries keep the regions of a deployment in step. The parts follow each other: each goes on with what those before it wrote.
-func TestFunctions(t *testing.T) { //nolint:paralleltest,tparallel // see above
+//
+//nolint:paralleltest,tparallel // see above
+func TestFunctions(t *testing.T) {
 	t.Parallel()
 	s := startStack(t)
 	user := s.create(t, "first")
@@ -47,7 +49,7 @@ func (s *stack) create(t *testing.T, word string) (id string) {
 			method: http.MethodPost, url: s.regions[virginia].edge + "/v1/users", key: s.keys[tenant], body: newUser(word),
 			header: map[string]string{"Idempotency-Key": "create-" + word},
 		})
-		return errors.Join(err, a.is(http.StatusOK, frankfurt))
+		return errors.Join(err, a.isOK(frankfurt))
 	})
 	if got := a.header.Get("Domicile-Edge"); got != virginia {
 		t.Fatalf("came in at %q", got)
@@ -80,7 +82,7 @@ func (s *stack) known(t *testing.T, user string) {
 	t.Helper()
 	eventually(t, "Virginia answers from its own replica", func() error {
 		a, err := s.summary(t.Context(), user, "")
-		return errors.Join(err, a.is(http.StatusOK, virginia))
+		return errors.Join(err, a.isOK(virginia))
 	})
 }
 
@@ -89,7 +91,7 @@ func (s *stack) shows(t *testing.T, user, locale string) {
 	t.Helper()
 	eventually(t, "Virginia shows "+locale, func() error {
 		a, err := s.summary(t.Context(), user, "")
-		if err := errors.Join(err, a.is(http.StatusOK, virginia)); err != nil {
+		if err := errors.Join(err, a.isOK(virginia)); err != nil {
 			return err
 		}
 		if got := a.text("locale"); got != locale {
@@ -105,7 +107,7 @@ func (s *stack) readsItsWrites(t *testing.T, user string) {
 	for _, locale := range []string{"de-DE", "it-IT", "pt-BR", "fr-FR"} {
 		token := s.change(t, virginia, user, locale)
 		a, err := s.summary(t.Context(), user, token)
-		if err := errors.Join(err, a.is(http.StatusOK, "")); err != nil {
+		if err := errors.Join(err, a.isOK("")); err != nil {
 			t.Fatal(err)
 		}
 		if got := a.text("locale"); got != locale {
@@ -136,7 +138,7 @@ func (s *stack) entries(t *testing.T, region, namespace string, tokens ...string
 		method: http.MethodGet, url: s.regions[region].edge + "/v1/settings/" + namespace, key: s.keys[tenant],
 		header: map[string]string{"Domicile-Consistency": strings.Join(tokens, ","), "Domicile-Max-Wait": "2000"},
 	})
-	if err := errors.Join(err, a.is(http.StatusOK, region)); err != nil {
+	if err := errors.Join(err, a.isOK(region)); err != nil {
 		return nil, err
 	}
 	entries, _ := a.fields["entries"].(map[string]any)
@@ -200,7 +202,7 @@ func (s *stack) killedApply(t *testing.T, user string) {
 	token := s.change(t, frankfurt, user, "sv-SE")
 	s.shows(t, user, "sv-SE")
 	a, err := s.summary(t.Context(), user, token)
-	if err := errors.Join(err, a.is(http.StatusOK, virginia)); err != nil {
+	if err := errors.Join(err, a.isOK(virginia)); err != nil {
 		t.Error(err)
 	}
 	if rows := s.rowsWith(t, virginia, "replica", "e/"+user); rows != 1 {
@@ -272,7 +274,7 @@ func (s *stack) lostRelay(t *testing.T, user string) {
 			waiting = false
 		case <-time.After(200 * time.Millisecond):
 			a, err := s.summary(t.Context(), user, "")
-			if err := errors.Join(err, a.is(http.StatusOK, "")); err != nil {
+			if err := errors.Join(err, a.isOK("")); err != nil {
 				t.Fatal(err)
 			}
 			if a.header.Get("Domicile-Region") == virginia && a.text("locale") == "fi-FI" {

@@ -157,7 +157,7 @@ func TestKeyDisabled(t *testing.T) {
 	for name, c := range map[string]request{"a read": read, "a first write": first} {
 		eventually(t, name+" is answered again", func() error {
 			a, err := try(t.Context(), c)
-			return errors.Join(err, a.is(http.StatusOK, frankfurt))
+			return errors.Join(err, a.isOK(frankfurt))
 		})
 	}
 }

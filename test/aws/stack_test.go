@@ -189,13 +189,15 @@ type feed struct {
 	function lambdahost.Invoker
 	run      func(context.Context) error
 	cancel   context.CancelFunc
-	done     chan error
+	done     chan struct{}
+	// failed is told what ends the source by itself.
+	failed func(error)
 }
 
 // startFeed starts a source until it is stopped, or the test ends.
 func startFeed(t testing.TB, run func(context.Context) error, f lambdahost.Invoker) *feed {
 	t.Helper()
-	fd := &feed{function: f, run: run}
+	fd := &feed{function: f, run: run, failed: func(err error) { t.Errorf("a source ended: %v", err) }}
 	fd.start()
 	t.Cleanup(fd.stop)
 	return fd
@@ -203,9 +205,14 @@ func startFeed(t testing.TB, run func(context.Context) error, f lambdahost.Invok
 
 func (f *feed) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel, f.done = cancel, make(chan error, 1)
+	f.cancel, f.done = cancel, make(chan struct{})
 	done := f.done
-	go func() { done <- f.run(ctx) }()
+	go func() {
+		defer close(done)
+		if err := f.run(ctx); err != nil && ctx.Err() == nil {
+			f.failed(err)
+		}
+	}()
 }
 
 // stop ends the source, and returns when nothing is in its hands.
@@ -214,7 +221,7 @@ func (f *feed) stop() {
 		return
 	}
 	f.cancel()
-	_ = <-f.done // What it failed with was told when it did.
+	<-f.done
 	f.cancel = nil
 }
 
