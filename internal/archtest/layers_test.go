@@ -131,7 +131,7 @@ var knowledges = []knowledge{
 	},
 	{
 		[]string{"github.com/aws/aws-lambda-go"},
-		[]string{"lambda/...", "functions/...", "internal/lambdahost/..."},
+		[]string{"lambda/...", "functions/...", "internal/lambdahost/...", "test/..."},
 		"only the Lambda handlers run under Lambda",
 	},
 	{

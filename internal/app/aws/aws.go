@@ -25,6 +25,7 @@ import (
 	"github.com/domicile-api/domicile/internal/seal/kms"
 	"github.com/domicile-api/domicile/internal/seal/local"
 	"github.com/domicile-api/domicile/internal/store"
+	"github.com/domicile-api/domicile/internal/store/breakerstore"
 	"github.com/domicile-api/domicile/internal/store/dynamostore"
 	"github.com/domicile-api/domicile/internal/store/ownfeed"
 	"github.com/domicile-api/domicile/internal/store/s3snapshot"
@@ -272,9 +273,10 @@ func (o *opener) openTables(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		*t.to = table
+		guarded := breakerstore.New(table, t.name, o.opening.Logger)
+		*t.to = guarded
 		if t.own {
-			*t.to = ownfeed.New(table, lookAgain)
+			*t.to = ownfeed.New(guarded, lookAgain)
 		}
 	}
 	return nil
