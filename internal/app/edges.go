@@ -23,9 +23,10 @@ func (p *Platform) newEdge(r *region, local http.Handler, metrics edge.Metrics) 
 		Signer: r.signer(p.cfg), Local: local, OwnHosts: p.cfg.ownHosts(), Clock: p.cfg.Clock, Logger: p.cfg.Logger,
 		Metrics: metrics, Tracer: p.tracing.Provider, Propagator: p.tracing.Propagator, Dial: p.network.dial(r.id),
 	}
-	if r.edgeOnly {
-		cfg.Apart = p.cfg.Topology.ServicesApart(r.index)
-	} else {
+	switch apart := p.cfg.Topology.ServicesApart(r.index); {
+	case r.edgeOnly:
+		cfg.Apart = apart
+	case apart:
 		cfg.HandedOver = r.handedOver(p.cfg)
 	}
 	if r.tokens != nil {
