@@ -100,6 +100,9 @@ type load struct {
 	slowest time.Duration
 }
 
+// refusedPause is how long a writer waits after a refusal.
+const refusedPause = 500 * time.Millisecond
+
 // writeUntil writes until it is told to stop.
 func (p *process) writeUntil(t *testing.T, stop <-chan struct{}) *load {
 	t.Helper()
@@ -118,6 +121,9 @@ func (p *process) writeUntil(t *testing.T, stop <-chan struct{}) *load {
 				began := time.Now()
 				a, err := p.write(t.Context(), key)
 				l.note(key, a, err, time.Since(began))
+				if err != nil || a.status != http.StatusOK {
+					<-time.After(refusedPause) // As a client does: while the breaker is open, refusals come at once.
+				}
 			}
 		})
 	}
