@@ -113,7 +113,7 @@ func (s *Store) Changes(ctx context.Context, fn func([]store.Change) error) erro
 	}()
 	tick := time.NewTicker(s.interval)
 	defer tick.Stop()
-	for {
+	for ctx.Err() == nil { // Whoever has ended is told nothing more, whatever else is ready.
 		if changes, some := c.take(); some {
 			for fn(changes) != nil {
 				if err := pause(ctx, refusedPause); err != nil {
@@ -130,6 +130,7 @@ func (s *Store) Changes(ctx context.Context, fn func([]store.Change) error) erro
 			c.add(nil)
 		}
 	}
+	return ctx.Err()
 }
 
 // refusedPause is how long a consumer that refused a batch is left alone.
