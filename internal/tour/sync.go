@@ -72,8 +72,9 @@ func (g *guide) summary(ctx context.Context, through, token string) (restAnswer,
 	})
 }
 
-// learnTime bounds how long a region may take until it answers for a tenant that has begun to write.
-const learnTime = 15 * time.Second
+// learnTime bounds how long a region may take until it answers for a tenant that has begun to write: on an emulator, with functions that start,
+// far longer than elsewhere.
+const learnTime = 45 * time.Second
 
 // learnPause is how long the tour waits before it asks again whether a region knows a tenant.
 const learnPause = 20 * time.Millisecond
