@@ -117,17 +117,17 @@ func (s *ComputeStack) newFunction(f function, role awsiam.CfnRole, group awslog
 func (s *ComputeStack) functionEnvironment() map[string]any {
 	variables := s.environment()
 	variables["DOMICILE_TOPOLOGY"] = "/var/task/topology.bin"
-	// Where the edge finds the last good copy of the directory while the table is away.
 	return variables
 }
 
 // environment are the variables of all processes.
 func (s *ComputeStack) environment() map[string]any {
-	name := s.d.cfg.Domain.Name
 	variables := map[string]any{
 		"DOMICILE_DEPLOYMENT": s.d.cfg.Name, "DOMICILE_SNAPSHOTS": s.d.bucketName(s.Region),
 		// What clients call the whole, and a region where they speak gRPC: no tenant's names.
-		"DOMICILE_OWN_HOSTS": strings.Join([]string{name, "grpc." + name, "grpc." + s.Region.ID + "." + name, "operations." + s.Region.ID + "." + name}, ","),
+		"DOMICILE_OWN_HOSTS": strings.Join([]string{
+			s.d.cfg.Domain.Name, s.d.GlobalGRPCName(), s.d.GRPCName(s.Region), "operations." + s.d.RegionName(s.Region),
+		}, ","),
 	}
 	if s.d.ManyAccounts() {
 		accounts := make([]string, 0, len(s.d.regions))
