@@ -65,7 +65,7 @@ func outgoingMessages(in []*peerv1.OutgoingMessage) ([]queue.Outgoing, error) {
 	}
 	messages, bytes := make([]queue.Outgoing, 0, len(in)), 0
 	for _, m := range in {
-		if !isName(m.GetGroup()) || !isName(m.GetDeduplication()) {
+		if !queue.IsName(m.GetGroup()) || !queue.IsName(m.GetDeduplication()) {
 			return nil, invalid("a message's group or deduplication id is not one")
 		}
 		bytes += len(m.GetBody())
@@ -75,19 +75,6 @@ func outgoingMessages(in []*peerv1.OutgoingMessage) ([]queue.Outgoing, error) {
 		return nil, fault.New(errorsv1.Reason_REASON_TOO_LARGE, "the messages are larger than is allowed").With(errorMetadata, "too_large")
 	}
 	return messages, nil
-}
-
-// isName tells whether a text is a message group or deduplication id: ASCII letters, digits and punctuation.
-func isName(text string) bool {
-	if text == "" || len(text) > queue.MaxNameBytes {
-		return false
-	}
-	for _, c := range []byte(text) {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 func checkKey(r *peerv1.DeliverKeyRequest) error {

@@ -21,12 +21,18 @@ import (
 // SQS has them, so that the whole is sent again, and its deduplication ids keep it from being delivered twice. The one that failed then comes
 // behind the others, and the log says so. To send a message at a time would keep the order and cost a round trip each.
 func (q *Queue) Send(ctx context.Context, messages []queue.Outgoing) (failed []error, err error) {
-	if err := errors.Join(ctx.Err(), checkSize(messages)); err != nil {
+	checked, err := queue.CheckSend(messages)
+	if err = errors.Join(ctx.Err(), err); err != nil {
 		return nil, err
 	}
 	messages = slices.Clone(messages) // The call may go on when its caller has gone.
 	return run(ctx, q, func(ctx context.Context) ([]error, error) {
-		failed, good := check(messages)
+		failed, good := checked, make([]int, 0, len(messages))
+		for i := range failed {
+			if failed[i] == nil {
+				good = append(good, i)
+			}
+		}
 		if len(good) == 0 {
 			return failed, nil
 		}
@@ -138,56 +144,4 @@ func (q *Queue) enter(ctx context.Context, messages []queue.Outgoing, indices []
 		return nil, err
 	}
 	return leave, nil
-}
-
-// checkSize checks what makes a call fail as a whole.
-func checkSize(messages []queue.Outgoing) error {
-	if len(messages) == 0 || len(messages) > queue.MaxBatch {
-		return fmt.Errorf("%w: a batch has 1 to %d messages", queue.ErrInvalid, queue.MaxBatch)
-	}
-	total := 0
-	for i := range messages {
-		total += len(messages[i].Body)
-	}
-	if total > queue.MaxMessageBytes {
-		return fmt.Errorf("%w: the bodies of a batch have at most %d bytes", queue.ErrTooLarge, queue.MaxMessageBytes)
-	}
-	return nil
-}
-
-// check returns an error for each message that breaks a rule, and for those behind it in its group, and the indices of the others.
-func check(messages []queue.Outgoing) (failed []error, good []int) {
-	failed = make([]error, len(messages))
-	refused := make(map[string]struct{})
-	for i := range messages {
-		m := &messages[i]
-		_, behind := refused[m.Group]
-		switch {
-		case !isName(m.Group):
-			failed[i] = fmt.Errorf("%w: a message group has 1 to %d ASCII letters, digits or punctuation", queue.ErrInvalid, queue.MaxNameBytes)
-		case !isName(m.Deduplication):
-			failed[i] = fmt.Errorf("%w: a deduplication id has 1 to %d ASCII letters, digits or punctuation", queue.ErrInvalid, queue.MaxNameBytes)
-		case len(m.Body) == 0:
-			failed[i] = fmt.Errorf("%w: an empty body", queue.ErrInvalid)
-		case behind:
-			failed[i] = fmt.Errorf("%w: an earlier message of its group was not accepted", queue.ErrInvalid)
-		default:
-			good = append(good, i)
-			continue
-		}
-		refused[m.Group] = struct{}{}
-	}
-	return failed, good
-}
-
-func isName(s string) bool {
-	if s == "" || len(s) > queue.MaxNameBytes {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
 }

@@ -3,7 +3,6 @@ package storequeue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/domicile-api/domicile/internal/ident"
@@ -23,10 +22,10 @@ type draft struct {
 
 // Send implements queue.Queue. Which messages are repetitions the commit finds out; it is then made again without them.
 func (q *Queue) Send(ctx context.Context, messages []queue.Outgoing) (failed []error, err error) {
-	if err := errors.Join(ctx.Err(), checkSize(messages)); err != nil {
+	failed, err = queue.CheckSend(messages)
+	if err = errors.Join(ctx.Err(), err); err != nil {
 		return nil, err
 	}
-	failed = check(messages)
 	drafts, err := q.draft(messages, failed)
 	if err != nil {
 		return nil, err
@@ -45,56 +44,6 @@ func (q *Queue) Send(ctx context.Context, messages []queue.Outgoing) (failed []e
 		drafts = q.withdraw(drafts, repeated)
 	}
 	return failed, nil
-}
-
-// checkSize checks what makes a call fail as a whole.
-func checkSize(messages []queue.Outgoing) error {
-	if len(messages) == 0 || len(messages) > queue.MaxBatch {
-		return fmt.Errorf("%w: a batch has 1 to %d messages", queue.ErrInvalid, queue.MaxBatch)
-	}
-	total := 0
-	for i := range messages {
-		total += len(messages[i].Body)
-	}
-	if total > queue.MaxMessageBytes {
-		return fmt.Errorf("%w: the bodies of a batch have at most %d bytes", queue.ErrTooLarge, queue.MaxMessageBytes)
-	}
-	return nil
-}
-
-// check returns an error for each message that is not accepted.
-func check(messages []queue.Outgoing) []error {
-	failed := make([]error, len(messages))
-	for i := range messages {
-		m := &messages[i]
-		switch {
-		case !validID(m.Group):
-			failed[i] = fmt.Errorf("%w: a message group has 1 to %d ASCII letters, digits or punctuation", queue.ErrInvalid, queue.MaxNameBytes)
-		case !validID(m.Deduplication):
-			failed[i] = fmt.Errorf("%w: a deduplication id has 1 to %d ASCII letters, digits or punctuation", queue.ErrInvalid, queue.MaxNameBytes)
-		case len(m.Body) == 0:
-			failed[i] = fmt.Errorf("%w: an empty body", queue.ErrInvalid)
-		default:
-			for j := range i {
-				if failed[j] != nil && messages[j].Group == m.Group {
-					failed[i] = fmt.Errorf("%w: an earlier message of its group was not accepted", queue.ErrInvalid)
-				}
-			}
-		}
-	}
-	return failed
-}
-
-func validID(s string) bool {
-	if s == "" || len(s) > queue.MaxNameBytes {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // draft makes the messages that are accepted. Of those with one deduplication id it takes the first.
