@@ -42,11 +42,17 @@ func TestFunctions(t *testing.T) {
 // create writes a user through Virginia, at home in Frankfurt.
 func (s *stack) create(t *testing.T, word string) (id string) {
 	t.Helper()
+	return createThrough(t, s.regions[virginia].edge, s.keys[tenant], word)
+}
+
+// createThrough writes a user of the Frankfurt tenant through Virginia's edge.
+func createThrough(t *testing.T, edge, key, word string) (id string) {
+	t.Helper()
 	var a answer
 	eventually(t, "a user is created through Virginia", func() error { // The first call of a tenant waits for its key in the standby.
 		var err error
 		a, err = try(t.Context(), request{
-			method: http.MethodPost, url: s.regions[virginia].edge + "/v1/users", key: s.keys[tenant], body: newUser(word),
+			method: http.MethodPost, url: edge + "/v1/users", key: key, body: newUser(word),
 			header: map[string]string{"Idempotency-Key": "create-" + word},
 		})
 		return errors.Join(err, a.isOK(frankfurt))
@@ -101,10 +107,17 @@ func (s *stack) shows(t *testing.T, user, locale string) {
 	})
 }
 
+// readsItsWrites writes and reads with the token of the write. What a read may never show is the past; that it is answered by the replica is shown once, since an
+// emulator on a busy machine may be longer in telling than the longest wait.
 func (s *stack) readsItsWrites(t *testing.T, user string) {
 	t.Helper()
-	own := 0
-	for _, locale := range []string{"de-DE", "it-IT", "pt-BR", "fr-FR"} {
+	locales := []string{"de-DE", "it-IT", "pt-BR", "fr-FR"}
+	own, began := 0, time.Now()
+	for i := 0; i < len(locales) || own == 0; i++ {
+		if time.Since(began) > 2*bound {
+			t.Fatalf("Virginia answered none of %d reads with a token from its own replica", i)
+		}
+		locale := locales[i%len(locales)]
 		token := s.change(t, virginia, user, locale)
 		a, err := s.summary(t.Context(), user, token)
 		if err := errors.Join(err, a.isOK("")); err != nil {
@@ -116,9 +129,7 @@ func (s *stack) readsItsWrites(t *testing.T, user string) {
 		if a.header.Get("Domicile-Region") == virginia {
 			own++
 		}
-	}
-	if own == 0 {
-		t.Error("Virginia never answered a read with a token from its own replica, within five seconds")
+		t.Logf("%s by %s after %v", locale, a.header.Get("Domicile-Region"), time.Since(began).Round(time.Millisecond))
 	}
 }
 

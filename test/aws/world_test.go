@@ -75,6 +75,9 @@ const (
 	frankfurt = "eu-central-1"
 	dublin    = "eu-west-1"
 	virginia  = "us-east-1"
+	oregon    = "us-west-2"
+	singapore = "ap-southeast-1"
+	saoPaulo  = "sa-east-1"
 )
 
 // Offsets of ports from the base of a topology: of the regions' services, and of their processes' operations.
