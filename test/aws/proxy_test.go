@@ -32,6 +32,8 @@ type disturbance struct {
 	// code answers the request with this error, and AWS does not get it; hold gives it to AWS and keeps the answer until the client is gone.
 	code string
 	hold bool
+	// gone is told, when it is not nil, that the client of a request that was held is gone.
+	gone func()
 }
 
 // proxy stands before AWS and disturbs what goes through. It may be shut, as if nothing were there.
@@ -129,6 +131,9 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case d.hold:
 		p.target.ServeHTTP(discard{http.Header{}}, r.Clone(p.t.Context()))
 		<-r.Context().Done()
+		if d.gone != nil {
+			d.gone()
+		}
 	default:
 		p.target.ServeHTTP(w, r)
 	}

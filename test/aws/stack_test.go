@@ -231,7 +231,6 @@ type witness struct {
 
 	mu     sync.Mutex
 	causes map[lambdahost.Cause]int
-	good   int
 }
 
 // Invoke implements lambdahost.Invoker.
@@ -245,9 +244,6 @@ func (w *witness) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	if failed, ok := errors.AsType[*lambdahost.FunctionError](err); ok {
 		w.causes[failed.Cause]++
 	}
-	if err == nil {
-		w.good++
-	}
 	return answer, err
 }
 
@@ -256,4 +252,15 @@ func (w *witness) ended(cause lambdahost.Cause) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.causes[cause]
+}
+
+// soonEnded tells whether more than so many invocations end so, while the host notices that a process is gone.
+func (w *witness) soonEnded(cause lambdahost.Cause, before int) bool {
+	for range 60 {
+		if w.ended(cause) > before {
+			return true
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return false
 }
