@@ -25,7 +25,7 @@ var layers = []layer{
 		"entity", "internal/topology/...", "internal/directory", "internal/routing", "internal/residency/...", "internal/replication", "internal/repair",
 		"internal/consistency", "internal/idempotency", "internal/keyspace", "internal/crdt", "internal/settings", "internal/quota", "internal/rollout", "internal/webhook", "internal/lease",
 		"internal/failover", "internal/audit", "internal/cost", "internal/credential", "internal/deployment", "internal/routeheader",
-		"internal/directory/tabletest", "internal/store/storetest", "internal/queue/queuetest", "internal/seal/sealtest",
+		"internal/directory/tabletest", "internal/store/storetest", "internal/queue/queuetest", "internal/seal/sealtest", "internal/testclock",
 	}, "what Domicile decides, testable without a network, a protocol or an engine"},
 	{"service types", []string{"."}, "what a product's services meet first; it names the domain's repository and Connect's handler options"},
 	{"edges and adapters", []string{

@@ -256,11 +256,15 @@ func (w *witness) ended(cause lambdahost.Cause) int {
 
 // soonEnded tells whether more than so many invocations end so, while the host notices that a process is gone.
 func (w *witness) soonEnded(cause lambdahost.Cause, before int) bool {
-	for range 60 {
-		if w.ended(cause) > before {
-			return true
+	over, tick := time.NewTimer(3*time.Second), time.NewTicker(50*time.Millisecond)
+	defer over.Stop()
+	defer tick.Stop()
+	for w.ended(cause) <= before {
+		select {
+		case <-over.C:
+			return false
+		case <-tick.C:
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
-	return false
+	return true
 }

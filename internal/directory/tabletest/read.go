@@ -141,7 +141,7 @@ func largePieces(f *fixture) {
 func expiryTests() []test {
 	mortal := func(f *fixture, sort string, n int) store.Item {
 		it := item("s/a", sort, n, "v")
-		it.Expires = f.clock.read().Add(time.Hour).Truncate(time.Second).UTC()
+		it.Expires = f.clock.Read().Add(time.Hour).Truncate(time.Second).UTC()
 		return it
 	}
 	return []test{
@@ -150,7 +150,7 @@ func expiryTests() []test {
 			f.ok(put(it, store.Always()))
 			f.ok(put(stays, store.Always()))
 			f.has(it)
-			f.clock.move(time.Hour)
+			f.clock.Move(time.Hour)
 			f.hasNot(it.Key)
 			if sorts, _ := f.walk(f, store.Query{Partition: "s/a"}); !slices.Equal(sorts, []string{"i/y"}) {
 				f.Errorf("the partition has %q; want i/y alone", sorts)
@@ -162,7 +162,7 @@ func expiryTests() []test {
 				f.ok(put(it, store.Always()))
 				again := item("s/a", it.Key.Sort, 3, "again")
 				f.refused(5, put(again, cond))
-				f.clock.move(time.Hour)
+				f.clock.Move(time.Hour)
 				f.ok(put(again, cond))
 				f.has(again)
 			}

@@ -32,6 +32,7 @@ import (
 	"github.com/domicile-api/domicile/internal/directory"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
+	"github.com/domicile-api/domicile/internal/testclock"
 )
 
 // Factory makes an empty table that takes the time from clock, and returns its replicas: one or more. It cleans up with t.Cleanup.
@@ -75,32 +76,14 @@ type fixture struct {
 	directory.Table
 
 	replicas []directory.Table
-	clock    *clock
+	clock    *testclock.Clock
 }
 
 func newFixture(t *testing.T, factory Factory) *fixture {
 	t.Helper()
-	c := &clock{now: time.Unix(1_700_000_000, 250_000_000)}
-	replicas := factory(t, c.read)
+	c := testclock.New()
+	replicas := factory(t, c.Read)
 	return &fixture{T: t, Table: replicas[0], replicas: replicas, clock: c}
-}
-
-// clock stands until it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) read() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 // item is an item as the directory has them: GLOBAL, with a number for a version.

@@ -12,13 +12,13 @@ package queuetest
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/domicile-api/domicile/internal/queue"
+	"github.com/domicile-api/domicile/internal/testclock"
 )
 
 // Setup says which queues a test wants.
@@ -43,33 +43,10 @@ type Factory func(t *testing.T, s Setup) Queues
 
 // Options say what an adapter can do, besides the port.
 type Options struct {
-	// Clock makes the clock of a test; NewClock does. Nil: the queues take the real time.
-	Clock func() *Clock
+	// Clock makes the clock of a test; testclock.New does. Nil: the queues take the real time.
+	Clock func() *testclock.Clock
 	// Forgets says that a queue that was opened again may take a receipt for good that a reception before that made stale.
 	Forgets bool
-}
-
-// Clock stands until it is moved.
-type Clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-// NewClock returns a clock that stands.
-func NewClock() *Clock { return &Clock{now: time.Unix(1_700_000_000, 250_000_000).UTC()} }
-
-// Read returns the time.
-func (c *Clock) Read() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-// Move moves the clock on.
-func (c *Clock) Move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
 }
 
 // Run runs the suite.
@@ -131,7 +108,7 @@ type fixture struct {
 	Queues
 
 	// clock is nil when the queues take the real time.
-	clock   *Clock
+	clock   *testclock.Clock
 	forgets bool
 	sent    int
 }

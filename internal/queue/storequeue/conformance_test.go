@@ -8,6 +8,7 @@ import (
 	"github.com/domicile-api/domicile/internal/queue/storequeue"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
+	"github.com/domicile-api/domicile/internal/testclock"
 )
 
 func TestConformance(t *testing.T) {
@@ -26,9 +27,9 @@ func TestConformance(t *testing.T) {
 		open    func(*testing.T, pebblestore.Config) *pebblestore.DB
 		options queuetest.Options
 	}{
-		"in memory, by a clock":              {memory, queuetest.Options{Clock: queuetest.NewClock}},
+		"in memory, by a clock":              {memory, queuetest.Options{Clock: testclock.New}},
 		"in memory, in real time":            {memory, queuetest.Options{}},
-		"on a disk, through tables, a clock": {disk, queuetest.Options{Clock: queuetest.NewClock}},
+		"on a disk, through tables, a clock": {disk, queuetest.Options{Clock: testclock.New}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"github.com/domicile-api/domicile/internal/queue/storequeue"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
+	"github.com/domicile-api/domicile/internal/testclock"
 )
 
 var errLost = errors.New("no answer")
@@ -72,7 +73,7 @@ func TestConformanceOverALossyStore(t *testing.T) {
 		l := newLossy(t, s.Clock)
 		l.rng = rand.New(rand.NewPCG(1, 2))
 		return openQueues(t, l, s)
-	}, queuetest.Options{Clock: queuetest.NewClock})
+	}, queuetest.Options{Clock: testclock.New})
 }
 
 // An outcome that stays unknown for longer than the caller waits: the group waits until it is known, and then goes on.

@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/domicile-api/domicile/internal/queue"
-	"github.com/domicile-api/domicile/internal/queue/queuetest"
 	"github.com/domicile-api/domicile/internal/queue/storequeue"
 	"github.com/domicile-api/domicile/internal/store"
 	"github.com/domicile-api/domicile/internal/store/pebblestore"
+	"github.com/domicile-api/domicile/internal/testclock"
 )
 
 func send(t *testing.T, q queue.Queue, group string, bodies ...string) {
@@ -70,7 +70,7 @@ func items(t *testing.T, table store.Store, name string) (all []store.Item) {
 
 func TestRetention(t *testing.T) {
 	t.Parallel()
-	clock := queuetest.NewClock()
+	clock := testclock.New()
 	table := openDB(t, pebblestore.OpenMemory, pebblestore.Config{Clock: clock.Read}).Table("queues")
 	dead := openQueue(t, storequeue.Config{Store: table, Name: "dead", Clock: clock.Read, Retention: 2 * time.Hour})
 	q := openQueue(t, storequeue.Config{
@@ -109,7 +109,7 @@ func TestRetention(t *testing.T) {
 // A store whose clock is ahead has removed what the queue has not.
 func TestMessagesThatTheStoreHasRemoved(t *testing.T) {
 	t.Parallel()
-	storeClock, clock := queuetest.NewClock(), queuetest.NewClock()
+	storeClock, clock := testclock.New(), testclock.New()
 	table := openDB(t, pebblestore.OpenMemory, pebblestore.Config{Clock: storeClock.Read}).Table("queues")
 	q := openQueue(t, storequeue.Config{Store: table, Name: "events", Clock: clock.Read, Retention: time.Hour})
 	send(t, q, "a", "a1", "a2")

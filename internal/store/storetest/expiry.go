@@ -16,20 +16,20 @@ func expiryTests() []test {
 		{name: "an expired item is not read", run: func(f *fixture) {
 			it := f.mortal("s", time.Minute)
 			f.has(it)
-			f.clock.move(time.Minute - time.Second)
+			f.clock.Move(time.Minute - time.Second)
 			f.has(it)
-			f.clock.move(time.Second)
+			f.clock.Move(time.Second)
 			f.hasNot(it.Key)
 		}},
 		{name: "expiry is never early", run: func(f *fixture) {
 			it := item("p", "s", "v", 1)
-			it.Expires = f.clock.read().Add(time.Minute) // Not a whole second.
+			it.Expires = f.clock.Read().Add(time.Minute) // Not a whole second.
 			f.put(it)
-			f.clock.move(time.Minute - time.Nanosecond)
+			f.clock.Move(time.Minute - time.Nanosecond)
 			if _, err := f.Get(f.Context(), it.Key); err != nil {
 				f.Errorf("before its expiry: %v", err)
 			}
-			f.clock.move(time.Second)
+			f.clock.Move(time.Second)
 			f.hasNot(it.Key)
 		}},
 		{name: "an item in the past is never there", run: func(f *fixture) {
@@ -48,7 +48,7 @@ func expiryTests() []test {
 				}
 				f.mortal(fmt.Sprintf("%02d", i), life)
 			}
-			f.clock.move(2 * time.Minute)
+			f.clock.Move(2 * time.Minute)
 			f.page(store.Query{Partition: "p"}, false, want...)
 			f.page(store.Query{Partition: "p", Limit: 4}, true, want[:4]...)
 			f.page(store.Query{Partition: "p", Limit: 10}, false, want...)
@@ -58,7 +58,7 @@ func expiryTests() []test {
 			for _, s := range []string{"absent", "is", "older"} {
 				f.mortal(s, time.Minute)
 			}
-			f.clock.move(time.Minute) // To the second.
+			f.clock.Move(time.Minute) // To the second.
 			f.refusedOne(ident.Version{}, put(item("p", "is", "w", 2), store.VersionIs(version(1))))
 			f.commit(put(item("p", "older", "w", 0), store.OlderThan(version(1))))
 			f.has(item("p", "older", "w", 0))
@@ -69,7 +69,7 @@ func expiryTests() []test {
 			for _, s := range []string{"absent", "is", "older", "removed"} {
 				f.mortal(s, time.Minute)
 			}
-			f.clock.move(2 * time.Minute)
+			f.clock.Move(2 * time.Minute)
 			is := store.Commit{Ops: []store.Op{put(item("p", "is", "w", 2), store.VersionIs(version(1)))}, Token: "is"}
 			if err := f.Commit(f.Context(), is); !errors.As(err, new(*store.ConditionError)) {
 				f.Errorf("commit: %v; want a ConditionError", err)
@@ -84,7 +84,7 @@ func expiryTests() []test {
 			here := item("p", "here", "v", 3)
 			f.mortal("gone", time.Minute)
 			f.put(here)
-			f.clock.move(2 * time.Minute)
+			f.clock.Move(2 * time.Minute)
 			gone, other := store.Key{Partition: "p", Sort: "gone"}, item("p", "other", "v", 1)
 			c := store.Commit{Token: "token-1", Ops: []store.Op{
 				put(item("p", "gone", "w", 1), store.Absent()), check(here.Key, store.Absent()), put(other, store.Absent()),
@@ -107,7 +107,7 @@ func expiryTests() []test {
 		{name: "a put without expiry revives for good", run: func(f *fixture) {
 			f.mortal("s", time.Minute)
 			f.put(item("p", "s", "w", 2))
-			f.clock.move(time.Hour)
+			f.clock.Move(time.Hour)
 			f.has(item("p", "s", "w", 2))
 		}},
 	}
@@ -117,9 +117,9 @@ func expiryTests() []test {
 func (f *fixture) mortal(sort string, d time.Duration) store.Item {
 	f.Helper()
 	it := item("p", sort, "v", 1)
-	it.Expires = f.clock.read().Add(d).Truncate(time.Second).UTC()
+	it.Expires = f.clock.Read().Add(d).Truncate(time.Second).UTC()
 	if d > 0 {
-		f.clock.move(it.Expires.Add(-d).Sub(f.clock.read())) // The clock stands on the second.
+		f.clock.Move(it.Expires.Add(-d).Sub(f.clock.Read())) // The clock stands on the second.
 	}
 	f.put(it)
 	return it

@@ -14,7 +14,7 @@ func getTests() []test {
 		{name: "round trip", run: func(f *fixture) {
 			full := item("p", "s", "value", 7)
 			full.Version = ident.Version{Epoch: 1 << 60, Seq: 1 << 61}
-			full.Expires = f.clock.read().Add(time.Hour).Truncate(time.Second).UTC()
+			full.Expires = f.clock.Read().Add(time.Hour).Truncate(time.Second).UTC()
 			f.put(full)
 			f.has(full)
 		}},
@@ -31,7 +31,7 @@ func getTests() []test {
 		}},
 		{name: "a put replaces the whole item", run: func(f *fixture) {
 			first := item("p", "s", "a long first value", 1)
-			first.Expires = f.clock.read().Add(time.Hour).Truncate(time.Second).UTC()
+			first.Expires = f.clock.Read().Add(time.Hour).Truncate(time.Second).UTC()
 			second := item("p", "s", "2", 2)
 			second.Tag = store.Tag{Tenant: "other", Class: store.ClassRegional, Jurisdiction: "US"}
 			f.put(first, second)

@@ -107,7 +107,7 @@ func limitTests() []test {
 // largest is an item of a size, in the port's measure, whose version, tag and expiry are as long as can be.
 func (f *fixture) largest(k store.Key, size int) store.Item {
 	it := store.Item{
-		Key: k, Version: ident.Version{Epoch: math.MaxUint64, Seq: math.MaxUint64}, Expires: f.clock.read().AddDate(100, 0, 0).Truncate(time.Second).UTC(),
+		Key: k, Version: ident.Version{Epoch: math.MaxUint64, Seq: math.MaxUint64}, Expires: f.clock.Read().AddDate(100, 0, 0).Truncate(time.Second).UTC(),
 		Tag: store.Tag{Tenant: ident.TenantID(strings.Repeat("t", store.MaxTagBytes-2)), Class: store.ClassPII, Jurisdiction: "EU"},
 	}
 	it.Value = []byte(strings.Repeat("v", size-len(k.Partition)-len(k.Sort)))

@@ -11,7 +11,6 @@ package storetest
 import (
 	"errors"
 	"reflect"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/store"
+	"github.com/domicile-api/domicile/internal/testclock"
 )
 
 // Factory makes an empty store that takes the time from clock. It cleans up with t.Cleanup.
@@ -81,33 +81,14 @@ type fixture struct {
 	*testing.T
 	store.Store
 
-	clock   *clock
+	clock   *testclock.Clock
 	options Options
 }
 
 func newFixture(t *testing.T, factory Factory, o Options) *fixture {
 	t.Helper()
-	// A time with a fraction, so that rounding shows.
-	c := &clock{now: time.Unix(1_700_000_000, 250_000_000)}
-	return &fixture{T: t, Store: factory(t, c.read), clock: c, options: o}
-}
-
-// clock stands until it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) read() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	c := testclock.New()
+	return &fixture{T: t, Store: factory(t, c.Read), clock: c, options: o}
 }
 
 // tag is on each item that does not say otherwise.

@@ -27,7 +27,7 @@ func tokenTests() []test {
 				{Ops: []store.Op{put(item("p", "c", "", 2), store.Absent())}, Token: "absent"},
 			}
 			for _, pause := range []time.Duration{0, time.Second, 2 * time.Minute, store.TokenLife - 3*time.Minute} {
-				f.clock.move(pause)
+				f.clock.Move(pause)
 				for _, c := range commits {
 					f.ok(c)
 				}
@@ -51,7 +51,7 @@ func tokenTests() []test {
 				"sort":         func(it *store.Item) { it.Key.Sort = "t" },
 				"value":        func(it *store.Item) { it.Value = []byte("w") },
 				"version":      func(it *store.Item) { it.Version = version(2) },
-				"expiry":       func(it *store.Item) { it.Expires = f.clock.read().Add(time.Hour) },
+				"expiry":       func(it *store.Item) { it.Expires = f.clock.Read().Add(time.Hour) },
 				"tenant":       func(it *store.Item) { it.Tag.Tenant = "x" },
 				"class":        func(it *store.Item) { it.Tag.Class = store.ClassGlobal },
 				"jurisdiction": func(it *store.Item) { it.Tag.Jurisdiction = "US" },
@@ -80,12 +80,12 @@ func tokenTests() []test {
 		{name: "a token ends", run: func(f *fixture) {
 			c := store.Commit{Ops: []store.Op{put(item("p", "s", "v", 1), store.Absent())}, Token: "token-1"}
 			f.ok(c)
-			f.clock.move(store.TokenLife - time.Second)
+			f.clock.Move(store.TokenLife - time.Second)
 			f.ok(c)
 			if f.options.OwnTokenClock {
 				return
 			}
-			f.clock.move(2 * time.Second)
+			f.clock.Move(2 * time.Second)
 			if err := f.Commit(f.Context(), c); !errors.As(err, new(*store.ConditionError)) {
 				f.Errorf("commit after the token's life: %v; want a ConditionError", err)
 			}

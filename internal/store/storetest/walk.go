@@ -36,9 +36,9 @@ func walkTests() []test {
 		{name: "not what has expired", run: func(f *fixture) {
 			walker := f.walker()
 			it := item("p", "s", "v", 1)
-			it.Expires = f.clock.read().Add(time.Minute)
+			it.Expires = f.clock.Read().Add(time.Minute)
 			f.put(it)
-			f.clock.move(2 * time.Minute)
+			f.clock.Move(2 * time.Minute)
 			if err := walker.Walk(f.Context(), func(store.Item) error { return errors.New("visited") }); err != nil {
 				f.Error(err)
 			}
