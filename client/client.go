@@ -144,13 +144,13 @@ func (c *Client) attempts(ctx context.Context, s *session, again bool, send func
 		if f == nil || ctx.Err() != nil {
 			return
 		}
-		if f.tokens() {
-			s.forgetTokens()
-		}
-		if target := c.elsewhere(f); target != nil && again && !followed {
+		if target := c.elsewhere(f); target != nil && !followed {
+			s.setHome(target, c.cfg.HomeTTL)
+			if !again {
+				return // The next call goes there.
+			}
 			// Nothing was executed, so this is no repetition.
 			followed = true
-			s.setHome(target, c.cfg.HomeTTL)
 			home = target
 			continue
 		}

@@ -29,6 +29,16 @@ func (c *Client) ours(u *url.URL) bool {
 	return false
 }
 
+// oursHost tells whether a host, with a port if it is not the scheme's, is the platform's. Connect does not tell the scheme.
+func (c *Client) oursHost(host string) bool {
+	for _, endpoint := range c.endpoints {
+		if sameOrigin(endpoint, &url.URL{Scheme: endpoint.Scheme, Host: host}) {
+			return true
+		}
+	}
+	return false
+}
+
 // elsewhere returns where a call belongs, if the failure says so and the client may go there: nil otherwise.
 func (c *Client) elsewhere(f *failure) *url.URL {
 	if f.reason != reasonWrongRegion || f.metadata["retry_safe"] != "true" || f.from == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -79,6 +80,8 @@ func (f *failure) header(h http.Header, now time.Time) {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		f.retryAfter, f.told = max(f.retryAfter, time.Duration(seconds)*time.Second), true
+	} else if errors.Is(err, strconv.ErrRange) {
+		f.retryAfter, f.told = math.MaxInt64, true // Longer than anybody waits.
 	} else if date, err := http.ParseTime(value); err == nil {
 		f.retryAfter, f.told = max(f.retryAfter, date.Sub(now)), true
 	}
@@ -88,7 +91,7 @@ func (f *failure) header(h http.Header, now time.Time) {
 func answerFailure(from *url.URL, status int, h http.Header, body []byte, now time.Time) *failure {
 	f := &failure{from: from, unavailable: status == http.StatusServiceUnavailable, limited: status == http.StatusTooManyRequests}
 	f.header(h, now)
-	if !strings.HasPrefix(h.Get("Content-Type"), "application/json") {
+	if !strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "application/json") {
 		return f
 	}
 	var message struct {

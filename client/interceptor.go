@@ -15,7 +15,7 @@ type interceptor struct{ client *Client }
 // WrapUnary implements connect.Interceptor.
 func (i interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-		if !request.Spec().IsClient {
+		if !request.Spec().IsClient || !i.client.oursHost(request.Peer().Addr) {
 			return next(ctx, request)
 		}
 		return i.call(ctx, request, next)
@@ -50,10 +50,11 @@ func (i interceptor) call(ctx context.Context, request connect.AnyRequest, next 
 		if w.through {
 			from = w.from
 		}
+		f := connectFailure(from, err, c.cfg.Clock())
 		if coded, ok := errors.AsType[*connect.Error](err); ok {
-			s.keep(sent, coded.Meta())
+			s.settle(f, sent, coded.Meta())
 		}
-		return connectFailure(from, err, c.cfg.Clock())
+		return f
 	})
 	return response, err
 }
@@ -61,7 +62,11 @@ func (i interceptor) call(ctx context.Context, request connect.AnyRequest, next 
 // WrapStreamingClient implements connect.Interceptor.
 func (i interceptor) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
-		return &streamConn{StreamingClientConn: next(ctx, spec), client: i.client}
+		conn := next(ctx, spec)
+		if !i.client.oursHost(conn.Peer().Addr) {
+			return conn
+		}
+		return &streamConn{StreamingClientConn: conn, client: i.client}
 	}
 }
 

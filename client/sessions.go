@@ -17,6 +17,8 @@ const (
 
 	// maxTokens is how many a request may carry.
 	maxTokens = 8
+	// maxTokenChars is how long a token of the platform is at the most. A longer one is none, and would make the calls after it fail.
+	maxTokenChars = 256
 	// maxSessions bounds the keys that a client remembers something of; beyond it the one that was used longest ago is forgotten.
 	maxSessions = 1024
 )
@@ -100,7 +102,7 @@ func (s *session) keep(sent []string, header http.Header) {
 	var got []string
 	for _, line := range header.Values(headerConsistency) {
 		for token := range strings.SplitSeq(line, ",") {
-			if token = strings.TrimSpace(token); token != "" {
+			if token = strings.TrimSpace(token); token != "" && len(token) <= maxTokenChars {
 				got = append(got, token)
 			}
 		}
@@ -117,11 +119,16 @@ func (s *session) keep(sent []string, header http.Header) {
 	}
 }
 
-// forgetTokens is what the platform advises when it refuses one.
-func (s *session) forgetTokens() {
+// settle takes the tokens of an answer that may be an error. If it refuses those that were sent, they are dropped, as the platform
+// advises; what came meanwhile stays.
+func (s *session) settle(f *failure, sent []string, header http.Header) {
+	if f == nil || !f.tokens() {
+		s.keep(sent, header)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tokens = nil
+	s.tokens = slices.DeleteFunc(s.tokens, func(t string) bool { return slices.Contains(sent, t) })
 }
 
 // home returns where calls belong, or nil.

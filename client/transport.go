@@ -75,26 +75,33 @@ func (t transport) once(
 	if err != nil {
 		return nil, &failure{network: true}, err //nolint:wrapcheck // a RoundTripper's error is given on as it is
 	}
-	s.keep(sent, answer.Header)
 	if answer.StatusCode < http.StatusBadRequest {
+		s.keep(sent, answer.Header)
 		return answer, nil, nil
 	}
 	text, err := peek(answer)
 	if err != nil {
+		s.keep(sent, answer.Header)
 		return nil, &failure{network: true}, err
 	}
-	return answer, answerFailure(out.URL, answer.StatusCode, answer.Header, text, t.client.cfg.Clock()), nil
+	f := answerFailure(out.URL, answer.StatusCode, answer.Header, text, t.client.cfg.Clock())
+	s.settle(f, sent, answer.Header)
+	return answer, f, nil
 }
 
 // stream sends a request of a protocol whose messages and errors HTTP does not show, with tokens, once.
 func (t transport) stream(r *http.Request, s *session) (*http.Response, error) {
 	out := r.Clone(r.Context())
 	sent := s.send(out.Header)
-	if home := s.home(); home != nil {
+	home := s.home()
+	if home != nil {
 		out = toward(out, home)
 	}
 	answer, err := t.client.cfg.Base.RoundTrip(out)
 	if err != nil {
+		if home != nil {
+			s.setHome(nil, 0) // The next call asks where calls begin.
+		}
 		return nil, err //nolint:wrapcheck // a RoundTripper's error is given on as it is
 	}
 	s.keep(sent, answer.Header)
@@ -128,7 +135,7 @@ func reads(method string) bool {
 
 // isStream tells the protocols that frame their messages.
 func isStream(h http.Header) bool {
-	contentType := h.Get("Content-Type")
+	contentType := strings.ToLower(h.Get("Content-Type"))
 	return strings.HasPrefix(contentType, "application/grpc") || strings.HasPrefix(contentType, "application/connect+")
 }
 
