@@ -40,6 +40,11 @@ func MergeOf(fd protoreflect.FieldDescriptor) policyv1.Merge {
 	return merge
 }
 
+// IsClassified tells whether a field declares a class.
+func IsClassified(fd protoreflect.FieldDescriptor) bool {
+	return readClass(fd) != policyv1.DataClass_DATA_CLASS_UNSPECIFIED
+}
+
 // readClass reads a field's class option.
 func readClass(fd protoreflect.FieldDescriptor) policyv1.DataClass {
 	options := ReadOptions(fd.Options(), &descriptorpb.FieldOptions{})

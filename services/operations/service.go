@@ -55,7 +55,7 @@ type service struct{ cfg Config }
 
 // ExplainRoute decides as the edge would, and answers the rules in words.
 func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRouteRequest) (*operationsv1.ExplainRouteResponse, error) {
-	edge, err := s.placeOf(req.GetFrom())
+	edge, err := Place(s.cfg.Topology, req.GetFrom())
 	if err != nil {
 		return nil, err
 	}
@@ -74,17 +74,6 @@ func (s *service) ExplainRoute(ctx context.Context, req *operationsv1.ExplainRou
 	return s.answer(edge, d), nil
 }
 
-// placeOf reads a region's id or a country code.
-func (s *service) placeOf(from string) (topology.Index, error) {
-	if i, ok := s.cfg.Topology.Index(ident.RegionID(from)); ok {
-		return i, nil
-	}
-	if len(from) != 2 {
-		return topology.NoRegion, violation("from", "known_place", "is neither a region of the topology nor a two-letter country code")
-	}
-	return s.cfg.Topology.Nearest(from), nil
-}
-
 func violation(field, rule, message string) error {
 	f := fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the request breaks a rule of the contract")
 	f.Violations = []fault.Violation{{Field: field, Rule: rule, Message: message}}
@@ -92,30 +81,13 @@ func violation(field, rule, message string) error {
 }
 
 func (s *service) answer(edge topology.Index, d routing.Decision) *operationsv1.ExplainRouteResponse {
-	r := &operationsv1.ExplainRouteResponse{
-		Action:   actionOf(d.Action),
+	return &operationsv1.ExplainRouteResponse{
+		Action:   Action(d.Action),
 		Edge:     string(s.cfg.Topology.ID(edge)),
 		Region:   string(s.cfg.Topology.ID(d.Region)),
 		Endpoint: s.cfg.Topology.Endpoint(d.Region),
 		Reason:   fault.Name(d.Reason),
-	}
-	for _, o := range d.Explain() {
-		r.Rules = append(r.Rules, &operationsv1.RuleOutcome{Rule: o.Rule, Passed: o.Passed, Detail: o.Detail})
-	}
-	return r
-}
-
-// actionOf is an action as it is sent.
-func actionOf(a routing.Action) operationsv1.RouteAction {
-	switch a {
-	case routing.Local:
-		return operationsv1.RouteAction_ROUTE_ACTION_LOCAL
-	case routing.Forward:
-		return operationsv1.RouteAction_ROUTE_ACTION_FORWARD
-	case routing.Redirect:
-		return operationsv1.RouteAction_ROUTE_ACTION_REDIRECT
-	default:
-		return operationsv1.RouteAction_ROUTE_ACTION_REFUSE
+		Rules:    Rules(d),
 	}
 }
 

@@ -39,6 +39,9 @@ type Config struct {
 	Writer   Directory
 	Reader   *directory.Reader
 	Resolver Resolver
+	// Methods and Health are what routes are explained by.
+	Methods Methods
+	Health  func() routing.Health
 	// PageKey authenticates page tokens; at least 16 bytes.
 	PageKey []byte
 	Clock   func() time.Time

@@ -428,7 +428,9 @@ type EntityOptions struct {
 	// The name of the string field that holds the id; it must be GLOBAL.
 	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
 	// Who may write it.
-	Ownership     Ownership `protobuf:"varint,3,opt,name=ownership,proto3,enum=domicile.policy.v1.Ownership" json:"ownership,omitempty"`
+	Ownership Ownership `protobuf:"varint,3,opt,name=ownership,proto3,enum=domicile.policy.v1.Ownership" json:"ownership,omitempty"`
+	// The projections that the command "generate" writes, in the entity's file, from the classes of its fields.
+	Projections   []*WrittenProjection `protobuf:"bytes,4,rep,name=projections,proto3" json:"projections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -484,6 +486,68 @@ func (x *EntityOptions) GetOwnership() Ownership {
 	return Ownership_OWNERSHIP_UNSPECIFIED
 }
 
+func (x *EntityOptions) GetProjections() []*WrittenProjection {
+	if x != nil {
+		return x.Projections
+	}
+	return nil
+}
+
+// A projection that is written by the command "generate".
+type WrittenProjection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the message, in the entity's package, e.g. "UserSummary".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Which fields it has and how far it may go.
+	Scope         Scope `protobuf:"varint,2,opt,name=scope,proto3,enum=domicile.policy.v1.Scope" json:"scope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrittenProjection) Reset() {
+	*x = WrittenProjection{}
+	mi := &file_domicile_policy_v1_policy_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrittenProjection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrittenProjection) ProtoMessage() {}
+
+func (x *WrittenProjection) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_policy_v1_policy_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrittenProjection.ProtoReflect.Descriptor instead.
+func (*WrittenProjection) Descriptor() ([]byte, []int) {
+	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WrittenProjection) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WrittenProjection) GetScope() Scope {
+	if x != nil {
+		return x.Scope
+	}
+	return Scope_SCOPE_UNSPECIFIED
+}
+
 // A message with exactly the fields of an entity that a scope may hold: same names, numbers and types.
 type ProjectionOptions struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -497,7 +561,7 @@ type ProjectionOptions struct {
 
 func (x *ProjectionOptions) Reset() {
 	*x = ProjectionOptions{}
-	mi := &file_domicile_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_domicile_policy_v1_policy_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +573,7 @@ func (x *ProjectionOptions) String() string {
 func (*ProjectionOptions) ProtoMessage() {}
 
 func (x *ProjectionOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_domicile_policy_v1_policy_proto_msgTypes[1]
+	mi := &file_domicile_policy_v1_policy_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +586,7 @@ func (x *ProjectionOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProjectionOptions.ProtoReflect.Descriptor instead.
 func (*ProjectionOptions) Descriptor() ([]byte, []int) {
-	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{1}
+	return file_domicile_policy_v1_policy_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ProjectionOptions) GetEntity() string {
@@ -654,11 +718,15 @@ var File_domicile_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_domicile_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1fdomicile/policy/v1/policy.proto\x12\x12domicile.policy.v1\x1a google/protobuf/descriptor.proto\"{\n" +
+	"\x1fdomicile/policy/v1/policy.proto\x12\x12domicile.policy.v1\x1a google/protobuf/descriptor.proto\"\xc4\x01\n" +
 	"\rEntityOptions\x12\x1b\n" +
 	"\tid_prefix\x18\x01 \x01(\tR\bidPrefix\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12;\n" +
-	"\townership\x18\x03 \x01(\x0e2\x1d.domicile.policy.v1.OwnershipR\townership\"\\\n" +
+	"\townership\x18\x03 \x01(\x0e2\x1d.domicile.policy.v1.OwnershipR\townership\x12G\n" +
+	"\vprojections\x18\x04 \x03(\v2%.domicile.policy.v1.WrittenProjectionR\vprojections\"X\n" +
+	"\x11WrittenProjection\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
+	"\x05scope\x18\x02 \x01(\x0e2\x19.domicile.policy.v1.ScopeR\x05scope\"\\\n" +
 	"\x11ProjectionOptions\x12\x16\n" +
 	"\x06entity\x18\x01 \x01(\tR\x06entity\x12/\n" +
 	"\x05scope\x18\x02 \x01(\x0e2\x19.domicile.policy.v1.ScopeR\x05scope*\x82\x01\n" +
@@ -718,7 +786,7 @@ func file_domicile_policy_v1_policy_proto_rawDescGZIP() []byte {
 }
 
 var file_domicile_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_domicile_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_domicile_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_domicile_policy_v1_policy_proto_goTypes = []any{
 	(DataClass)(0),                      // 0: domicile.policy.v1.DataClass
 	(Scope)(0),                          // 1: domicile.policy.v1.Scope
@@ -728,34 +796,37 @@ var file_domicile_policy_v1_policy_proto_goTypes = []any{
 	(Merge)(0),                          // 5: domicile.policy.v1.Merge
 	(Lookup)(0),                         // 6: domicile.policy.v1.Lookup
 	(*EntityOptions)(nil),               // 7: domicile.policy.v1.EntityOptions
-	(*ProjectionOptions)(nil),           // 8: domicile.policy.v1.ProjectionOptions
-	(*descriptorpb.FieldOptions)(nil),   // 9: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil), // 10: google.protobuf.MessageOptions
-	(*descriptorpb.MethodOptions)(nil),  // 11: google.protobuf.MethodOptions
+	(*WrittenProjection)(nil),           // 8: domicile.policy.v1.WrittenProjection
+	(*ProjectionOptions)(nil),           // 9: domicile.policy.v1.ProjectionOptions
+	(*descriptorpb.FieldOptions)(nil),   // 10: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil), // 11: google.protobuf.MessageOptions
+	(*descriptorpb.MethodOptions)(nil),  // 12: google.protobuf.MethodOptions
 }
 var file_domicile_policy_v1_policy_proto_depIdxs = []int32{
 	4,  // 0: domicile.policy.v1.EntityOptions.ownership:type_name -> domicile.policy.v1.Ownership
-	1,  // 1: domicile.policy.v1.ProjectionOptions.scope:type_name -> domicile.policy.v1.Scope
-	9,  // 2: domicile.policy.v1.class:extendee -> google.protobuf.FieldOptions
-	9,  // 3: domicile.policy.v1.lookup:extendee -> google.protobuf.FieldOptions
-	9,  // 4: domicile.policy.v1.merge:extendee -> google.protobuf.FieldOptions
-	10, // 5: domicile.policy.v1.entity:extendee -> google.protobuf.MessageOptions
-	10, // 6: domicile.policy.v1.projection_of:extendee -> google.protobuf.MessageOptions
-	11, // 7: domicile.policy.v1.route:extendee -> google.protobuf.MethodOptions
-	11, // 8: domicile.policy.v1.idempotency:extendee -> google.protobuf.MethodOptions
-	11, // 9: domicile.policy.v1.reveals_secret:extendee -> google.protobuf.MethodOptions
-	0,  // 10: domicile.policy.v1.class:type_name -> domicile.policy.v1.DataClass
-	6,  // 11: domicile.policy.v1.lookup:type_name -> domicile.policy.v1.Lookup
-	5,  // 12: domicile.policy.v1.merge:type_name -> domicile.policy.v1.Merge
-	7,  // 13: domicile.policy.v1.entity:type_name -> domicile.policy.v1.EntityOptions
-	8,  // 14: domicile.policy.v1.projection_of:type_name -> domicile.policy.v1.ProjectionOptions
-	2,  // 15: domicile.policy.v1.route:type_name -> domicile.policy.v1.Route
-	3,  // 16: domicile.policy.v1.idempotency:type_name -> domicile.policy.v1.Idempotency
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	10, // [10:17] is the sub-list for extension type_name
-	2,  // [2:10] is the sub-list for extension extendee
-	0,  // [0:2] is the sub-list for field type_name
+	8,  // 1: domicile.policy.v1.EntityOptions.projections:type_name -> domicile.policy.v1.WrittenProjection
+	1,  // 2: domicile.policy.v1.WrittenProjection.scope:type_name -> domicile.policy.v1.Scope
+	1,  // 3: domicile.policy.v1.ProjectionOptions.scope:type_name -> domicile.policy.v1.Scope
+	10, // 4: domicile.policy.v1.class:extendee -> google.protobuf.FieldOptions
+	10, // 5: domicile.policy.v1.lookup:extendee -> google.protobuf.FieldOptions
+	10, // 6: domicile.policy.v1.merge:extendee -> google.protobuf.FieldOptions
+	11, // 7: domicile.policy.v1.entity:extendee -> google.protobuf.MessageOptions
+	11, // 8: domicile.policy.v1.projection_of:extendee -> google.protobuf.MessageOptions
+	12, // 9: domicile.policy.v1.route:extendee -> google.protobuf.MethodOptions
+	12, // 10: domicile.policy.v1.idempotency:extendee -> google.protobuf.MethodOptions
+	12, // 11: domicile.policy.v1.reveals_secret:extendee -> google.protobuf.MethodOptions
+	0,  // 12: domicile.policy.v1.class:type_name -> domicile.policy.v1.DataClass
+	6,  // 13: domicile.policy.v1.lookup:type_name -> domicile.policy.v1.Lookup
+	5,  // 14: domicile.policy.v1.merge:type_name -> domicile.policy.v1.Merge
+	7,  // 15: domicile.policy.v1.entity:type_name -> domicile.policy.v1.EntityOptions
+	9,  // 16: domicile.policy.v1.projection_of:type_name -> domicile.policy.v1.ProjectionOptions
+	2,  // 17: domicile.policy.v1.route:type_name -> domicile.policy.v1.Route
+	3,  // 18: domicile.policy.v1.idempotency:type_name -> domicile.policy.v1.Idempotency
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	12, // [12:19] is the sub-list for extension type_name
+	4,  // [4:12] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_domicile_policy_v1_policy_proto_init() }
@@ -769,7 +840,7 @@ func file_domicile_policy_v1_policy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_policy_v1_policy_proto_rawDesc), len(file_domicile_policy_v1_policy_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 8,
 			NumServices:   0,
 		},

@@ -10,6 +10,7 @@ package tenancyv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v1 "github.com/domicile-api/domicile/gen/domicile/operations/v1"
 	_ "github.com/domicile-api/domicile/gen/domicile/policy/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -1725,11 +1726,229 @@ func (x *ResolveTenantResponse) GetEpoch() uint64 {
 	return 0
 }
 
+// What ExplainOwnRoute takes.
+type ExplainOwnRouteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The method, e.g. "GetUser" or "domicile.profile.v1.ProfileService/GetUser".
+	Method string `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// Where the call would come from: an ISO 3166-1 alpha-2 country code or a region's id. Empty: it would come in where this one does.
+	From string `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// Whether the call would say Domicile-Routing: strict.
+	Strict        bool `protobuf:"varint,3,opt,name=strict,proto3" json:"strict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainOwnRouteRequest) Reset() {
+	*x = ExplainOwnRouteRequest{}
+	mi := &file_domicile_tenancy_v1_tenancy_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainOwnRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainOwnRouteRequest) ProtoMessage() {}
+
+func (x *ExplainOwnRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_tenancy_v1_tenancy_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainOwnRouteRequest.ProtoReflect.Descriptor instead.
+func (*ExplainOwnRouteRequest) Descriptor() ([]byte, []int) {
+	return file_domicile_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ExplainOwnRouteRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteRequest) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+// What ExplainOwnRoute answers.
+type ExplainOwnRouteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant's id.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The id of its home region.
+	Home string `protobuf:"bytes,2,opt,name=home,proto3" json:"home,omitempty"`
+	// Where the home is reached.
+	HomeEndpoint string `protobuf:"bytes,3,opt,name=home_endpoint,json=homeEndpoint,proto3" json:"home_endpoint,omitempty"`
+	// The jurisdiction of the home.
+	Jurisdiction string `protobuf:"bytes,4,opt,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
+	// The id of the standby region, or "none".
+	Standby string `protobuf:"bytes,5,opt,name=standby,proto3" json:"standby,omitempty"`
+	// Whether a foreign region may relay.
+	Transit Transit `protobuf:"varint,6,opt,name=transit,proto3,enum=domicile.tenancy.v1.Transit" json:"transit,omitempty"`
+	// How far projections may go.
+	Projections Projections `protobuf:"varint,7,opt,name=projections,proto3,enum=domicile.tenancy.v1.Projections" json:"projections,omitempty"`
+	// The region that the call would come in at.
+	Edge string `protobuf:"bytes,8,opt,name=edge,proto3" json:"edge,omitempty"`
+	// What would be done with it there.
+	Action v1.RouteAction `protobuf:"varint,9,opt,name=action,proto3,enum=domicile.operations.v1.RouteAction" json:"action,omitempty"`
+	// The region that would answer; empty if none would.
+	Region string `protobuf:"bytes,10,opt,name=region,proto3" json:"region,omitempty"`
+	// Where that region is reached.
+	Endpoint string `protobuf:"bytes,11,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// The reason of a refusal, e.g. "WRONG_REGION"; empty when the call would be answered.
+	Reason string `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The rules in the order in which they are met.
+	Rules         []*v1.RuleOutcome `protobuf:"bytes,13,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainOwnRouteResponse) Reset() {
+	*x = ExplainOwnRouteResponse{}
+	mi := &file_domicile_tenancy_v1_tenancy_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainOwnRouteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainOwnRouteResponse) ProtoMessage() {}
+
+func (x *ExplainOwnRouteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_domicile_tenancy_v1_tenancy_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainOwnRouteResponse.ProtoReflect.Descriptor instead.
+func (*ExplainOwnRouteResponse) Descriptor() ([]byte, []int) {
+	return file_domicile_tenancy_v1_tenancy_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ExplainOwnRouteResponse) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetHome() string {
+	if x != nil {
+		return x.Home
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetHomeEndpoint() string {
+	if x != nil {
+		return x.HomeEndpoint
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetJurisdiction() string {
+	if x != nil {
+		return x.Jurisdiction
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetStandby() string {
+	if x != nil {
+		return x.Standby
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetTransit() Transit {
+	if x != nil {
+		return x.Transit
+	}
+	return Transit_TRANSIT_UNSPECIFIED
+}
+
+func (x *ExplainOwnRouteResponse) GetProjections() Projections {
+	if x != nil {
+		return x.Projections
+	}
+	return Projections_PROJECTIONS_UNSPECIFIED
+}
+
+func (x *ExplainOwnRouteResponse) GetEdge() string {
+	if x != nil {
+		return x.Edge
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetAction() v1.RouteAction {
+	if x != nil {
+		return x.Action
+	}
+	return v1.RouteAction(0)
+}
+
+func (x *ExplainOwnRouteResponse) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExplainOwnRouteResponse) GetRules() []*v1.RuleOutcome {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
 var File_domicile_tenancy_v1_tenancy_proto protoreflect.FileDescriptor
 
 const file_domicile_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\n" +
-	"!domicile/tenancy/v1/tenancy.proto\x12\x13domicile.tenancy.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x06\n" +
+	"!domicile/tenancy/v1/tenancy.proto\x12\x13domicile.tenancy.v1\x1a\x1bbuf/validate/validate.proto\x1a'domicile/operations/v1/operations.proto\x1a\x1fdomicile/policy/v1/policy.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb1\x06\n" +
 	"\x06Tenant\x129\n" +
 	"\x02id\x18\x01 \x01(\tB)\xbaH\"r 2\x1e^[a-z][a-z0-9-]{0,38}[a-z0-9]$\x88\xf8#\x01R\x02id\x12.\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x18d\x88\xf8#\x01R\vdisplayName\x12\x1f\n" +
@@ -1833,7 +2052,26 @@ const file_domicile_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\astandby\x18\x05 \x01(\tB\x04\x88\xf8#\x01R\astandby\x12<\n" +
 	"\atransit\x18\x06 \x01(\x0e2\x1c.domicile.tenancy.v1.TransitB\x04\x88\xf8#\x01R\atransit\x12H\n" +
 	"\vprojections\x18\a \x01(\x0e2 .domicile.tenancy.v1.ProjectionsB\x04\x88\xf8#\x01R\vprojections\x12\x1a\n" +
-	"\x05epoch\x18\b \x01(\x04B\x04\x88\xf8#\x01R\x05epoch*K\n" +
+	"\x05epoch\x18\b \x01(\x04B\x04\x88\xf8#\x01R\x05epoch\"\x80\x01\n" +
+	"\x16ExplainOwnRouteRequest\x12'\n" +
+	"\x06method\x18\x01 \x01(\tB\x0f\xbaH\b\xc8\x01\x01r\x03\x18\xc8\x01\x88\xf8#\x01R\x06method\x12\x1f\n" +
+	"\x04from\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x18(\x88\xf8#\x01R\x04from\x12\x1c\n" +
+	"\x06strict\x18\x03 \x01(\bB\x04\x88\xf8#\x01R\x06strict\"\xca\x04\n" +
+	"\x17ExplainOwnRouteResponse\x12\x1c\n" +
+	"\x06tenant\x18\x01 \x01(\tB\x04\x88\xf8#\x01R\x06tenant\x12\x18\n" +
+	"\x04home\x18\x02 \x01(\tB\x04\x88\xf8#\x01R\x04home\x12)\n" +
+	"\rhome_endpoint\x18\x03 \x01(\tB\x04\x88\xf8#\x01R\fhomeEndpoint\x12(\n" +
+	"\fjurisdiction\x18\x04 \x01(\tB\x04\x88\xf8#\x01R\fjurisdiction\x12\x1e\n" +
+	"\astandby\x18\x05 \x01(\tB\x04\x88\xf8#\x01R\astandby\x12<\n" +
+	"\atransit\x18\x06 \x01(\x0e2\x1c.domicile.tenancy.v1.TransitB\x04\x88\xf8#\x01R\atransit\x12H\n" +
+	"\vprojections\x18\a \x01(\x0e2 .domicile.tenancy.v1.ProjectionsB\x04\x88\xf8#\x01R\vprojections\x12\x18\n" +
+	"\x04edge\x18\b \x01(\tB\x04\x88\xf8#\x01R\x04edge\x12A\n" +
+	"\x06action\x18\t \x01(\x0e2#.domicile.operations.v1.RouteActionB\x04\x88\xf8#\x01R\x06action\x12\x1c\n" +
+	"\x06region\x18\n" +
+	" \x01(\tB\x04\x88\xf8#\x01R\x06region\x12 \n" +
+	"\bendpoint\x18\v \x01(\tB\x04\x88\xf8#\x01R\bendpoint\x12\x1c\n" +
+	"\x06reason\x18\f \x01(\tB\x04\x88\xf8#\x01R\x06reason\x12?\n" +
+	"\x05rules\x18\r \x03(\v2#.domicile.operations.v1.RuleOutcomeB\x04\x88\xf8#\x01R\x05rules*K\n" +
 	"\aTransit\x12\x17\n" +
 	"\x13TRANSIT_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fTRANSIT_FORWARD\x10\x01\x12\x12\n" +
@@ -1847,7 +2085,7 @@ const file_domicile_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\x18TENANT_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13TENANT_STATE_ACTIVE\x10\x01\x12\x18\n" +
 	"\x14TENANT_STATE_DELETED\x10\x02\x12\x17\n" +
-	"\x13TENANT_STATE_PURGED\x10\x032\x8b\x0e\n" +
+	"\x13TENANT_STATE_PURGED\x10\x032\xa0\x0f\n" +
 	"\x0eTenancyService\x12\x90\x01\n" +
 	"\fCreateTenant\x12(.domicile.tenancy.v1.CreateTenantRequest\x1a).domicile.tenancy.v1.CreateTenantResponse\"+\x88\xf8#\x03\x90\xf8#\x02\x82\xd3\xe4\x93\x02\x1d:\x06tenantb\x06tenant\"\v/v1/tenants\x12\x87\x01\n" +
 	"\tGetTenant\x12%.domicile.tenancy.v1.GetTenantRequest\x1a&.domicile.tenancy.v1.GetTenantResponse\"+\x88\xf8#\x03\x90\xf8#\x01\x82\xd3\xe4\x93\x02\x1ab\x06tenant\x12\x10/v1/tenants/{id}\x90\x02\x01\x12\x80\x01\n" +
@@ -1860,7 +2098,8 @@ const file_domicile_tenancy_v1_tenancy_proto_rawDesc = "" +
 	"\vListApiKeys\x12'.domicile.tenancy.v1.ListApiKeysRequest\x1a(.domicile.tenancy.v1.ListApiKeysResponse\",\x88\xf8#\x03\x90\xf8#\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tenants/{tenant}/keys\x90\x02\x01\x12\xa6\x01\n" +
 	"\fRevokeApiKey\x12(.domicile.tenancy.v1.RevokeApiKeyRequest\x1a).domicile.tenancy.v1.RevokeApiKeyResponse\"A\x88\xf8#\x03\x90\xf8#\x02\x82\xd3\xe4\x93\x023:\x01*b\aapi_key\"%/v1/tenants/{tenant}/keys/{id}:revoke\x12\x95\x01\n" +
 	"\x0fRevokeOwnApiKey\x12+.domicile.tenancy.v1.RevokeOwnApiKeyRequest\x1a,.domicile.tenancy.v1.RevokeOwnApiKeyResponse\"'\x88\xf8#\x01\x90\xf8#\x02\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/v1/keys/{id}:revoke\x12\x8e\x01\n" +
-	"\rResolveTenant\x12).domicile.tenancy.v1.ResolveTenantRequest\x1a*.domicile.tenancy.v1.ResolveTenantResponse\"&\x88\xf8#\x03\x90\xf8#\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/tenants:resolve\x90\x02\x01BDZBgithub.com/domicile-api/domicile/gen/domicile/tenancy/v1;tenancyv1b\x06proto3"
+	"\rResolveTenant\x12).domicile.tenancy.v1.ResolveTenantRequest\x1a*.domicile.tenancy.v1.ResolveTenantResponse\"&\x88\xf8#\x03\x90\xf8#\x01\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/tenants:resolve\x90\x02\x01\x12\x92\x01\n" +
+	"\x0fExplainOwnRoute\x12+.domicile.tenancy.v1.ExplainOwnRouteRequest\x1a,.domicile.tenancy.v1.ExplainOwnRouteResponse\"$\x88\xf8#\x04\x90\xf8#\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/route:explain\x90\x02\x01BDZBgithub.com/domicile-api/domicile/gen/domicile/tenancy/v1;tenancyv1b\x06proto3"
 
 var (
 	file_domicile_tenancy_v1_tenancy_proto_rawDescOnce sync.Once
@@ -1875,7 +2114,7 @@ func file_domicile_tenancy_v1_tenancy_proto_rawDescGZIP() []byte {
 }
 
 var file_domicile_tenancy_v1_tenancy_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_domicile_tenancy_v1_tenancy_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_domicile_tenancy_v1_tenancy_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_domicile_tenancy_v1_tenancy_proto_goTypes = []any{
 	(Transit)(0),                    // 0: domicile.tenancy.v1.Transit
 	(Projections)(0),                // 1: domicile.tenancy.v1.Projections
@@ -1906,65 +2145,75 @@ var file_domicile_tenancy_v1_tenancy_proto_goTypes = []any{
 	(*RevokeOwnApiKeyResponse)(nil), // 26: domicile.tenancy.v1.RevokeOwnApiKeyResponse
 	(*ResolveTenantRequest)(nil),    // 27: domicile.tenancy.v1.ResolveTenantRequest
 	(*ResolveTenantResponse)(nil),   // 28: domicile.tenancy.v1.ResolveTenantResponse
-	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),   // 30: google.protobuf.FieldMask
+	(*ExplainOwnRouteRequest)(nil),  // 29: domicile.tenancy.v1.ExplainOwnRouteRequest
+	(*ExplainOwnRouteResponse)(nil), // 30: domicile.tenancy.v1.ExplainOwnRouteResponse
+	(*timestamppb.Timestamp)(nil),   // 31: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),   // 32: google.protobuf.FieldMask
+	(v1.RouteAction)(0),             // 33: domicile.operations.v1.RouteAction
+	(*v1.RuleOutcome)(nil),          // 34: domicile.operations.v1.RuleOutcome
 }
 var file_domicile_tenancy_v1_tenancy_proto_depIdxs = []int32{
 	0,  // 0: domicile.tenancy.v1.Tenant.transit:type_name -> domicile.tenancy.v1.Transit
 	1,  // 1: domicile.tenancy.v1.Tenant.projections:type_name -> domicile.tenancy.v1.Projections
 	2,  // 2: domicile.tenancy.v1.Tenant.state:type_name -> domicile.tenancy.v1.TenantState
-	29, // 3: domicile.tenancy.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
-	29, // 4: domicile.tenancy.v1.Tenant.update_time:type_name -> google.protobuf.Timestamp
-	29, // 5: domicile.tenancy.v1.Tenant.delete_time:type_name -> google.protobuf.Timestamp
-	29, // 6: domicile.tenancy.v1.Tenant.erase_time:type_name -> google.protobuf.Timestamp
-	29, // 7: domicile.tenancy.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	29, // 8: domicile.tenancy.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	29, // 9: domicile.tenancy.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
+	31, // 3: domicile.tenancy.v1.Tenant.create_time:type_name -> google.protobuf.Timestamp
+	31, // 4: domicile.tenancy.v1.Tenant.update_time:type_name -> google.protobuf.Timestamp
+	31, // 5: domicile.tenancy.v1.Tenant.delete_time:type_name -> google.protobuf.Timestamp
+	31, // 6: domicile.tenancy.v1.Tenant.erase_time:type_name -> google.protobuf.Timestamp
+	31, // 7: domicile.tenancy.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	31, // 8: domicile.tenancy.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	31, // 9: domicile.tenancy.v1.ApiKey.revoke_time:type_name -> google.protobuf.Timestamp
 	3,  // 10: domicile.tenancy.v1.CreateTenantRequest.tenant:type_name -> domicile.tenancy.v1.Tenant
 	3,  // 11: domicile.tenancy.v1.CreateTenantResponse.tenant:type_name -> domicile.tenancy.v1.Tenant
 	3,  // 12: domicile.tenancy.v1.GetTenantResponse.tenant:type_name -> domicile.tenancy.v1.Tenant
 	3,  // 13: domicile.tenancy.v1.ListTenantsResponse.tenants:type_name -> domicile.tenancy.v1.Tenant
 	3,  // 14: domicile.tenancy.v1.UpdateTenantRequest.tenant:type_name -> domicile.tenancy.v1.Tenant
-	30, // 15: domicile.tenancy.v1.UpdateTenantRequest.update_mask:type_name -> google.protobuf.FieldMask
+	32, // 15: domicile.tenancy.v1.UpdateTenantRequest.update_mask:type_name -> google.protobuf.FieldMask
 	3,  // 16: domicile.tenancy.v1.UpdateTenantResponse.tenant:type_name -> domicile.tenancy.v1.Tenant
 	3,  // 17: domicile.tenancy.v1.DeleteTenantResponse.tenant:type_name -> domicile.tenancy.v1.Tenant
 	3,  // 18: domicile.tenancy.v1.UndeleteTenantResponse.tenant:type_name -> domicile.tenancy.v1.Tenant
 	3,  // 19: domicile.tenancy.v1.PurgeTenantResponse.tenant:type_name -> domicile.tenancy.v1.Tenant
-	29, // 20: domicile.tenancy.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	31, // 20: domicile.tenancy.v1.CreateApiKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
 	4,  // 21: domicile.tenancy.v1.CreateApiKeyResponse.api_key:type_name -> domicile.tenancy.v1.ApiKey
 	4,  // 22: domicile.tenancy.v1.ListApiKeysResponse.api_keys:type_name -> domicile.tenancy.v1.ApiKey
 	4,  // 23: domicile.tenancy.v1.RevokeApiKeyResponse.api_key:type_name -> domicile.tenancy.v1.ApiKey
 	0,  // 24: domicile.tenancy.v1.ResolveTenantResponse.transit:type_name -> domicile.tenancy.v1.Transit
 	1,  // 25: domicile.tenancy.v1.ResolveTenantResponse.projections:type_name -> domicile.tenancy.v1.Projections
-	5,  // 26: domicile.tenancy.v1.TenancyService.CreateTenant:input_type -> domicile.tenancy.v1.CreateTenantRequest
-	7,  // 27: domicile.tenancy.v1.TenancyService.GetTenant:input_type -> domicile.tenancy.v1.GetTenantRequest
-	9,  // 28: domicile.tenancy.v1.TenancyService.ListTenants:input_type -> domicile.tenancy.v1.ListTenantsRequest
-	11, // 29: domicile.tenancy.v1.TenancyService.UpdateTenant:input_type -> domicile.tenancy.v1.UpdateTenantRequest
-	13, // 30: domicile.tenancy.v1.TenancyService.DeleteTenant:input_type -> domicile.tenancy.v1.DeleteTenantRequest
-	15, // 31: domicile.tenancy.v1.TenancyService.UndeleteTenant:input_type -> domicile.tenancy.v1.UndeleteTenantRequest
-	17, // 32: domicile.tenancy.v1.TenancyService.PurgeTenant:input_type -> domicile.tenancy.v1.PurgeTenantRequest
-	19, // 33: domicile.tenancy.v1.TenancyService.CreateApiKey:input_type -> domicile.tenancy.v1.CreateApiKeyRequest
-	21, // 34: domicile.tenancy.v1.TenancyService.ListApiKeys:input_type -> domicile.tenancy.v1.ListApiKeysRequest
-	23, // 35: domicile.tenancy.v1.TenancyService.RevokeApiKey:input_type -> domicile.tenancy.v1.RevokeApiKeyRequest
-	25, // 36: domicile.tenancy.v1.TenancyService.RevokeOwnApiKey:input_type -> domicile.tenancy.v1.RevokeOwnApiKeyRequest
-	27, // 37: domicile.tenancy.v1.TenancyService.ResolveTenant:input_type -> domicile.tenancy.v1.ResolveTenantRequest
-	6,  // 38: domicile.tenancy.v1.TenancyService.CreateTenant:output_type -> domicile.tenancy.v1.CreateTenantResponse
-	8,  // 39: domicile.tenancy.v1.TenancyService.GetTenant:output_type -> domicile.tenancy.v1.GetTenantResponse
-	10, // 40: domicile.tenancy.v1.TenancyService.ListTenants:output_type -> domicile.tenancy.v1.ListTenantsResponse
-	12, // 41: domicile.tenancy.v1.TenancyService.UpdateTenant:output_type -> domicile.tenancy.v1.UpdateTenantResponse
-	14, // 42: domicile.tenancy.v1.TenancyService.DeleteTenant:output_type -> domicile.tenancy.v1.DeleteTenantResponse
-	16, // 43: domicile.tenancy.v1.TenancyService.UndeleteTenant:output_type -> domicile.tenancy.v1.UndeleteTenantResponse
-	18, // 44: domicile.tenancy.v1.TenancyService.PurgeTenant:output_type -> domicile.tenancy.v1.PurgeTenantResponse
-	20, // 45: domicile.tenancy.v1.TenancyService.CreateApiKey:output_type -> domicile.tenancy.v1.CreateApiKeyResponse
-	22, // 46: domicile.tenancy.v1.TenancyService.ListApiKeys:output_type -> domicile.tenancy.v1.ListApiKeysResponse
-	24, // 47: domicile.tenancy.v1.TenancyService.RevokeApiKey:output_type -> domicile.tenancy.v1.RevokeApiKeyResponse
-	26, // 48: domicile.tenancy.v1.TenancyService.RevokeOwnApiKey:output_type -> domicile.tenancy.v1.RevokeOwnApiKeyResponse
-	28, // 49: domicile.tenancy.v1.TenancyService.ResolveTenant:output_type -> domicile.tenancy.v1.ResolveTenantResponse
-	38, // [38:50] is the sub-list for method output_type
-	26, // [26:38] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	0,  // 26: domicile.tenancy.v1.ExplainOwnRouteResponse.transit:type_name -> domicile.tenancy.v1.Transit
+	1,  // 27: domicile.tenancy.v1.ExplainOwnRouteResponse.projections:type_name -> domicile.tenancy.v1.Projections
+	33, // 28: domicile.tenancy.v1.ExplainOwnRouteResponse.action:type_name -> domicile.operations.v1.RouteAction
+	34, // 29: domicile.tenancy.v1.ExplainOwnRouteResponse.rules:type_name -> domicile.operations.v1.RuleOutcome
+	5,  // 30: domicile.tenancy.v1.TenancyService.CreateTenant:input_type -> domicile.tenancy.v1.CreateTenantRequest
+	7,  // 31: domicile.tenancy.v1.TenancyService.GetTenant:input_type -> domicile.tenancy.v1.GetTenantRequest
+	9,  // 32: domicile.tenancy.v1.TenancyService.ListTenants:input_type -> domicile.tenancy.v1.ListTenantsRequest
+	11, // 33: domicile.tenancy.v1.TenancyService.UpdateTenant:input_type -> domicile.tenancy.v1.UpdateTenantRequest
+	13, // 34: domicile.tenancy.v1.TenancyService.DeleteTenant:input_type -> domicile.tenancy.v1.DeleteTenantRequest
+	15, // 35: domicile.tenancy.v1.TenancyService.UndeleteTenant:input_type -> domicile.tenancy.v1.UndeleteTenantRequest
+	17, // 36: domicile.tenancy.v1.TenancyService.PurgeTenant:input_type -> domicile.tenancy.v1.PurgeTenantRequest
+	19, // 37: domicile.tenancy.v1.TenancyService.CreateApiKey:input_type -> domicile.tenancy.v1.CreateApiKeyRequest
+	21, // 38: domicile.tenancy.v1.TenancyService.ListApiKeys:input_type -> domicile.tenancy.v1.ListApiKeysRequest
+	23, // 39: domicile.tenancy.v1.TenancyService.RevokeApiKey:input_type -> domicile.tenancy.v1.RevokeApiKeyRequest
+	25, // 40: domicile.tenancy.v1.TenancyService.RevokeOwnApiKey:input_type -> domicile.tenancy.v1.RevokeOwnApiKeyRequest
+	27, // 41: domicile.tenancy.v1.TenancyService.ResolveTenant:input_type -> domicile.tenancy.v1.ResolveTenantRequest
+	29, // 42: domicile.tenancy.v1.TenancyService.ExplainOwnRoute:input_type -> domicile.tenancy.v1.ExplainOwnRouteRequest
+	6,  // 43: domicile.tenancy.v1.TenancyService.CreateTenant:output_type -> domicile.tenancy.v1.CreateTenantResponse
+	8,  // 44: domicile.tenancy.v1.TenancyService.GetTenant:output_type -> domicile.tenancy.v1.GetTenantResponse
+	10, // 45: domicile.tenancy.v1.TenancyService.ListTenants:output_type -> domicile.tenancy.v1.ListTenantsResponse
+	12, // 46: domicile.tenancy.v1.TenancyService.UpdateTenant:output_type -> domicile.tenancy.v1.UpdateTenantResponse
+	14, // 47: domicile.tenancy.v1.TenancyService.DeleteTenant:output_type -> domicile.tenancy.v1.DeleteTenantResponse
+	16, // 48: domicile.tenancy.v1.TenancyService.UndeleteTenant:output_type -> domicile.tenancy.v1.UndeleteTenantResponse
+	18, // 49: domicile.tenancy.v1.TenancyService.PurgeTenant:output_type -> domicile.tenancy.v1.PurgeTenantResponse
+	20, // 50: domicile.tenancy.v1.TenancyService.CreateApiKey:output_type -> domicile.tenancy.v1.CreateApiKeyResponse
+	22, // 51: domicile.tenancy.v1.TenancyService.ListApiKeys:output_type -> domicile.tenancy.v1.ListApiKeysResponse
+	24, // 52: domicile.tenancy.v1.TenancyService.RevokeApiKey:output_type -> domicile.tenancy.v1.RevokeApiKeyResponse
+	26, // 53: domicile.tenancy.v1.TenancyService.RevokeOwnApiKey:output_type -> domicile.tenancy.v1.RevokeOwnApiKeyResponse
+	28, // 54: domicile.tenancy.v1.TenancyService.ResolveTenant:output_type -> domicile.tenancy.v1.ResolveTenantResponse
+	30, // 55: domicile.tenancy.v1.TenancyService.ExplainOwnRoute:output_type -> domicile.tenancy.v1.ExplainOwnRouteResponse
+	43, // [43:56] is the sub-list for method output_type
+	30, // [30:43] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_domicile_tenancy_v1_tenancy_proto_init() }
@@ -1978,7 +2227,7 @@ func file_domicile_tenancy_v1_tenancy_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_domicile_tenancy_v1_tenancy_proto_rawDesc), len(file_domicile_tenancy_v1_tenancy_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -70,6 +70,9 @@ const (
 	// TenancyServiceResolveTenantProcedure is the fully-qualified name of the TenancyService's
 	// ResolveTenant RPC.
 	TenancyServiceResolveTenantProcedure = "/domicile.tenancy.v1.TenancyService/ResolveTenant"
+	// TenancyServiceExplainOwnRouteProcedure is the fully-qualified name of the TenancyService's
+	// ExplainOwnRoute RPC.
+	TenancyServiceExplainOwnRouteProcedure = "/domicile.tenancy.v1.TenancyService/ExplainOwnRoute"
 )
 
 // TenancyServiceClient is a client for the domicile.tenancy.v1.TenancyService service.
@@ -99,6 +102,9 @@ type TenancyServiceClient interface {
 	RevokeOwnApiKey(context.Context, *v1.RevokeOwnApiKeyRequest) (*v1.RevokeOwnApiKeyResponse, error)
 	// Answers where a tenant lives. The tenant is named by id, by host name or by the public part of a key.
 	ResolveTenant(context.Context, *v1.ResolveTenantRequest) (*v1.ResolveTenantResponse, error)
+	// Answers how a call of the tenant that asks would be routed, and by which rules. The tenant calls it with its own key, in any region that
+	// may relay its calls.
+	ExplainOwnRoute(context.Context, *v1.ExplainOwnRouteRequest) (*v1.ExplainOwnRouteResponse, error)
 }
 
 // NewTenancyServiceClient constructs a client for the domicile.tenancy.v1.TenancyService service.
@@ -188,6 +194,13 @@ func NewTenancyServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		explainOwnRoute: connect.NewClient[v1.ExplainOwnRouteRequest, v1.ExplainOwnRouteResponse](
+			httpClient,
+			baseURL+TenancyServiceExplainOwnRouteProcedure,
+			connect.WithSchema(tenancyServiceMethods.ByName("ExplainOwnRoute")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -205,6 +218,7 @@ type tenancyServiceClient struct {
 	revokeApiKey    *connect.Client[v1.RevokeApiKeyRequest, v1.RevokeApiKeyResponse]
 	revokeOwnApiKey *connect.Client[v1.RevokeOwnApiKeyRequest, v1.RevokeOwnApiKeyResponse]
 	resolveTenant   *connect.Client[v1.ResolveTenantRequest, v1.ResolveTenantResponse]
+	explainOwnRoute *connect.Client[v1.ExplainOwnRouteRequest, v1.ExplainOwnRouteResponse]
 }
 
 // CreateTenant calls domicile.tenancy.v1.TenancyService.CreateTenant.
@@ -315,6 +329,15 @@ func (c *tenancyServiceClient) ResolveTenant(ctx context.Context, req *v1.Resolv
 	return nil, err
 }
 
+// ExplainOwnRoute calls domicile.tenancy.v1.TenancyService.ExplainOwnRoute.
+func (c *tenancyServiceClient) ExplainOwnRoute(ctx context.Context, req *v1.ExplainOwnRouteRequest) (*v1.ExplainOwnRouteResponse, error) {
+	response, err := c.explainOwnRoute.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // TenancyServiceHandler is an implementation of the domicile.tenancy.v1.TenancyService service.
 type TenancyServiceHandler interface {
 	// Creates a tenant. Home, standby, transit and projections have no defaults: leaving one out is refused.
@@ -342,6 +365,9 @@ type TenancyServiceHandler interface {
 	RevokeOwnApiKey(context.Context, *v1.RevokeOwnApiKeyRequest) (*v1.RevokeOwnApiKeyResponse, error)
 	// Answers where a tenant lives. The tenant is named by id, by host name or by the public part of a key.
 	ResolveTenant(context.Context, *v1.ResolveTenantRequest) (*v1.ResolveTenantResponse, error)
+	// Answers how a call of the tenant that asks would be routed, and by which rules. The tenant calls it with its own key, in any region that
+	// may relay its calls.
+	ExplainOwnRoute(context.Context, *v1.ExplainOwnRouteRequest) (*v1.ExplainOwnRouteResponse, error)
 }
 
 // NewTenancyServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -427,6 +453,13 @@ func NewTenancyServiceHandler(svc TenancyServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	tenancyServiceExplainOwnRouteHandler := connect.NewUnaryHandlerSimple(
+		TenancyServiceExplainOwnRouteProcedure,
+		svc.ExplainOwnRoute,
+		connect.WithSchema(tenancyServiceMethods.ByName("ExplainOwnRoute")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/domicile.tenancy.v1.TenancyService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TenancyServiceCreateTenantProcedure:
@@ -453,6 +486,8 @@ func NewTenancyServiceHandler(svc TenancyServiceHandler, opts ...connect.Handler
 			tenancyServiceRevokeOwnApiKeyHandler.ServeHTTP(w, r)
 		case TenancyServiceResolveTenantProcedure:
 			tenancyServiceResolveTenantHandler.ServeHTTP(w, r)
+		case TenancyServiceExplainOwnRouteProcedure:
+			tenancyServiceExplainOwnRouteHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -508,4 +543,8 @@ func (UnimplementedTenancyServiceHandler) RevokeOwnApiKey(context.Context, *v1.R
 
 func (UnimplementedTenancyServiceHandler) ResolveTenant(context.Context, *v1.ResolveTenantRequest) (*v1.ResolveTenantResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.tenancy.v1.TenancyService.ResolveTenant is not implemented"))
+}
+
+func (UnimplementedTenancyServiceHandler) ExplainOwnRoute(context.Context, *v1.ExplainOwnRouteRequest) (*v1.ExplainOwnRouteResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("domicile.tenancy.v1.TenancyService.ExplainOwnRoute is not implemented"))
 }
