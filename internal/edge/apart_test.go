@@ -145,3 +145,38 @@ func TestNoOtherHandsOver(t *testing.T) {
 		}
 	}
 }
+
+// Pages and documents are the region's services' to answer, whoever is named beside them; other unknown paths stay unknown.
+func TestDocumentationApart(t *testing.T) {
+	t.Parallel()
+	service := settingsv1.File_domicile_settings_v1_settings_proto.Services().Get(0)
+	for path, there := range map[string]bool{
+		"/docs": true, "/docs/guides/errors": true, "/openapi.yaml": true, "/openapi/v1/proto.zip": true, "/.well-known/api-catalog": true,
+		"/llms.txt": true, "/docsx": false, "/.well-known/other": false, "/": false,
+	} {
+		p := newPlatform(t, platformConfig{})
+		asked := 0
+		services := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			if r.URL.Path != path || len(r.Header[routeheader.Name]) != 1 {
+				t.Errorf("%s arrives as %s, %v", path, r.URL.Path, r.Header)
+			}
+			w.Header().Set("ETag", `"x"`)
+			w.WriteHeader(http.StatusNotModified)
+		}))
+		t.Cleanup(services.Close)
+		p.places["ap-southeast-1"].url = services.URL
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.apart(t, "ap-southeast-1", service)+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := rpctest.H1(t).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+		if want := map[bool]int{true: http.StatusNotModified, false: http.StatusNotFound}[there]; got.StatusCode != want || (asked == 1) != there {
+			t.Errorf("%s: %d, asked %d times; it is there: %v", path, got.StatusCode, asked, there)
+		}
+	}
+}

@@ -62,8 +62,8 @@ type Config struct {
 	// Local answers what the edge's own region answers; it is the guarded handler of its services. Required.
 	Local http.Handler
 	// Apart says that the region's services run in other processes, at the topology's services endpoint: what the region answers, and what
-	// it might answer from its replica, goes there like a call to another region. Local then gets health and reflection, and what other
-	// edges forwarded, which should not have come here.
+	// it might answer from its replica, goes there like a call to another region, and so does what is for developers. Local then gets
+	// health and reflection, and what other edges forwarded, which should not have come here.
 	Apart bool
 	// HandedOver tells whether a route header is the word of an edge of this region that runs apart: the call is then decided about here,
 	// as if it had come in here. Nil: nobody hands over.

@@ -334,7 +334,7 @@ func TestDeadlines(t *testing.T) {
 		return ctx.Err()
 	}
 	r := p.request(t, "us-east-1", "acme-eu", http.MethodGet, "/v1/users/x", "", nil)
-	r.Header.Set("X-Server-Timeout", "0.01")
+	r.Header.Set("X-Server-Timeout", "0.1")
 	if got := rpctest.Exchange(t, rpctest.H1(t), r); got.Reason != "DEADLINE_EXCEEDED" || got.Status != http.StatusGatewayTimeout {
 		t.Errorf("REST: %d %s", got.Status, got.Reason)
 	}

@@ -32,8 +32,8 @@ type resolution struct {
 	known  bool
 	// stranger says that the host is neither the platform's own nor a tenant's.
 	stranger bool
-	// credential says that the call carries one, of whatever worth.
-	credential bool
+	// credential says that the call carries one, of whatever worth; garbage says that it has not even the form of one.
+	credential, garbage bool
 }
 
 // resolve finds the tenant that host, key and header name. What they name must be one; a key names its tenant even when
@@ -73,7 +73,7 @@ func (e *Edge) resolve(ctx context.Context, r *http.Request) (resolution, error)
 
 // named returns the tenant that key and header name, if any.
 func (r *resolution) named(header http.Header) (named ident.TenantID, err error) {
-	named, r.credential = keyTenant(header)
+	named, r.credential, r.garbage = keyTenant(header)
 	for _, value := range header[headerTenant] {
 		switch {
 		case value == "":
@@ -86,10 +86,16 @@ func (r *resolution) named(header http.Header) (named ident.TenantID, err error)
 	return named, nil
 }
 
-// unresolved is why a call that no tenant was found for is refused: where it names none and brings no credential, that is what it lacks.
+// unresolved is why a call that no tenant was found for is refused: where it names none, it lacks a credential, or one that has the form of
+// one.
 func (r *resolution) unresolved(header http.Header) error {
-	if !r.credential && !r.stranger && header.Get(headerTenant) == "" {
-		return fault.New(errorsv1.Reason_REASON_CREDENTIAL_MISSING, "send an API key as Authorization: Bearer")
+	if nameless := !r.stranger && header.Get(headerTenant) == ""; nameless {
+		switch {
+		case !r.credential:
+			return fault.New(errorsv1.Reason_REASON_CREDENTIAL_MISSING, "send an API key as Authorization: Bearer")
+		case r.garbage:
+			return fault.New(errorsv1.Reason_REASON_CREDENTIAL_INVALID, "the API key is malformed, unknown, expired, revoked or another tenant's")
+		}
 	}
 	return fault.New(errorsv1.Reason_REASON_TENANT_UNKNOWN, "host, API key and Domicile-Tenant header name no tenant of the platform")
 }
@@ -98,21 +104,22 @@ func mismatch() error {
 	return fault.New(errorsv1.Reason_REASON_TENANT_MISMATCH, "host, API key and Domicile-Tenant header name different tenants")
 }
 
-// keyTenant returns the tenant that the bearer key names, if any, and whether the call has a credential at all.
-func keyTenant(header http.Header) (ident.TenantID, bool) {
+// keyTenant returns the tenant that the bearer key names, if any, whether the call has a credential at all, and whether that is none that
+// this platform could have given out.
+func keyTenant(header http.Header) (tenant ident.TenantID, given, garbage bool) {
 	values := header["Authorization"]
 	if len(values) == 0 || values[0] == "" {
-		return "", false
+		return "", false, false
 	}
 	bearer, ok := rpc.Bearer(values[0])
 	if !ok {
-		return "", true
+		return "", true, true
 	}
 	key, err := credential.Parse(bearer)
 	if err != nil {
-		return "", true
+		return "", true, true
 	}
-	return key.Tenant, true
+	return key.Tenant, true, false
 }
 
 // isOwnHost tells whether a host is the platform's: a name of a region's, or none. An address never stands for a tenant.

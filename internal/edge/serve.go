@@ -33,6 +33,7 @@ type visit struct {
 const (
 	actionArrived        = "arrived"        // forwarded to here by another edge
 	actionInfrastructure = "infrastructure" // health and reflection
+	actionDocumentation  = "documentation"  // pages and documents, which the region's services have
 	actionRefused        = "refuse"
 )
 
@@ -75,10 +76,22 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case method == nil && allow != "":
 		e.refuseMethod(rec, r, allow)
 	case method == nil:
-		e.refuse(rec, r, fault.New(errorsv1.Reason_REASON_VERSION_UNAVAILABLE, "there is no such path or method"))
+		e.noMethod(rec, r)
 	default:
 		e.route(rec, r)
 	}
+}
+
+// noMethod answers what is no method's. What is for developers, pages and documents, is too large for an edge that runs apart: the region's
+// services have it. No tenant is looked for.
+func (e *Edge) noMethod(rec *recorder, r *http.Request) {
+	if !e.cfg.Apart || !rpc.IsDocumentation(r.URL.Path) {
+		e.refuse(rec, r, fault.New(errorsv1.Reason_REASON_VERSION_UNAVAILABLE, "there is no such path or method"))
+		return
+	}
+	v := rec.visit
+	v.action, v.target, v.method = actionDocumentation, ident.RegionID(e.region), &Method{Route: policyv1.Route_ROUTE_CONTROL}
+	e.forward(rec, r, e.cfg.Region) //nolint:contextcheck // it is the request's, see outBody.context
 }
 
 // takeOver takes the route header from a call that an edge of this region hands over.

@@ -16,3 +16,20 @@ func IsInfrastructure(path string) bool {
 		return strings.HasPrefix(path[1:], service+"/")
 	})
 }
+
+// The catalogues by which programs find the API: RFC 9727's, and that of llmstxt.org.
+const (
+	PathCatalog = "/.well-known/api-catalog"
+	PathLLMs    = "/llms.txt"
+)
+
+// IsDocumentation tells whether a path is one of the pages and documents for developers, which every region answers itself unless a
+// service of the product has the path.
+func IsDocumentation(path string) bool {
+	switch path {
+	case "/docs", "/openapi.yaml", "/openapi.json", PathCatalog, PathLLMs:
+		return true
+	default:
+		return strings.HasPrefix(path, "/docs/") || strings.HasPrefix(path, "/openapi/")
+	}
+}

@@ -112,7 +112,7 @@ var answerHeaders = []string{
 func CORS(next http.Handler) http.Handler {
 	policy := cors.New(cors.Options{
 		AllowedOrigins: []string{"*"},
-		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodPatch, http.MethodPut, http.MethodDelete),
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead, http.MethodPatch, http.MethodPut, http.MethodDelete),
 		AllowedHeaders: append(connectcors.AllowedHeaders(), requestHeaders...),
 		ExposedHeaders: append(connectcors.ExposedHeaders(), answerHeaders...),
 		MaxAge:         int((2 * time.Hour).Seconds()),

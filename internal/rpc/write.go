@@ -43,6 +43,9 @@ func writeStatus(w http.ResponseWriter, r *http.Request, protocol Protocol, code
 		case "Content-Length", "Content-Encoding", http.CanonicalHeaderKey(headerETag), "X-Content-Type-Options", "Accept-Encoding":
 			h.Del(name)
 		}
+		if protocol == REST && strings.HasPrefix(name, "Grpc-") {
+			h.Del(name) // Vanguard asks the service over gRPC; the caller does not know of it.
+		}
 	}
 	h.Set("Cache-Control", "no-store")
 	switch protocol {

@@ -80,6 +80,39 @@ func TestCacheHeaders(t *testing.T) {
 	}
 }
 
+// A refusal over REST has no header of the protocol that the service is asked in.
+func TestRefusalsOverRESTAreNotGRPC(t *testing.T) {
+	t.Parallel()
+	r := newRegion(t, regionConfig{})
+	for name, body := range map[string]string{"does not decode": `{"role":"nothing"}`, "breaks a rule": `{"givenName":"A"}`} {
+		request := r.request(t, http.MethodPost, "/v1/users", "application/json", strings.NewReader(body))
+		answer := rpctest.Exchange(t, rpctest.H1(t), request)
+		if answer.Status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
+		}
+		for header := range answer.Header {
+			if strings.HasPrefix(header, "Grpc-") {
+				t.Errorf("%s: the answer has %s", name, header)
+			}
+		}
+	}
+}
+
+// How long a caller waits is a number of seconds; no call is given up before it began because of what it says there.
+func TestServerTimeoutOverREST(t *testing.T) {
+	t.Parallel()
+	r := newRegion(t, regionConfig{})
+	for value, reason := range map[string]string{
+		"2.5": "", "0.1": "", "99999": "", "": "INVALID_ARGUMENT", "0": "INVALID_ARGUMENT", "0.01": "INVALID_ARGUMENT", "-1": "INVALID_ARGUMENT",
+		"NaN": "INVALID_ARGUMENT", "1e3": "INVALID_ARGUMENT", "canary": "INVALID_ARGUMENT",
+	} {
+		answer := get(t, r, rpctest.H1(t), "/v1/users", http.Header{"X-Server-Timeout": {value}})
+		if answer.Reason != reason || reason == "" && answer.Status != http.StatusOK || reason != "" && answer.Status != http.StatusBadRequest {
+			t.Errorf("%q: %d %s", value, answer.Status, answer.Reason)
+		}
+	}
+}
+
 // A Connect GET is for methods without side effects alone.
 func TestConnectGet(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,10 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/domicile-api/domicile/internal/rpc/undecoded"
 )
 
 // DecodeJSON returns the text of the error of Connect's JSON codec.
@@ -33,4 +36,13 @@ func textOf(err error) string {
 	default:
 		return err.Error()
 	}
+}
+
+// LooseIn is the JSON name of a field that refuseLoose refuses.
+func LooseIn(data []byte, message protoreflect.MessageDescriptor) string {
+	err := refuseLoose(data, message)
+	if err == nil {
+		return ""
+	}
+	return undecoded.Fault(err.Error()).Violations[0].Field
 }

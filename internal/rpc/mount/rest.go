@@ -1,8 +1,10 @@
 package mount
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -29,12 +31,32 @@ func newRESTCodec(resolver vanguard.TypeResolver) vanguard.Codec {
 
 // Unmarshal implements vanguard.Codec.
 func (c restCodec) Unmarshal(data []byte, message proto.Message) error {
-	return codedDecode(c.JSONCodec.Unmarshal(data, message))
+	if err := c.JSONCodec.Unmarshal(data, message); err != nil {
+		return codedDecode(err)
+	}
+	return codedLoose(refuseLoose(data, message.ProtoReflect().Descriptor()))
 }
 
 // UnmarshalField implements vanguard.RESTCodec.
 func (c restCodec) UnmarshalField(data []byte, message proto.Message, field protoreflect.FieldDescriptor) error {
-	return codedDecode(c.JSONCodec.UnmarshalField(data, message, field))
+	if err := c.JSONCodec.UnmarshalField(data, message, field); err != nil {
+		return codedDecode(err)
+	}
+	if field.Message() != nil && !field.IsList() && !field.IsMap() {
+		return codedLoose(refuseLoose(data, field.Message()))
+	}
+	if string(bytes.TrimSpace(data)) == "null" && !mayBeNull(field) {
+		return codedLoose(undecoded.Formless(field.JSONName()))
+	}
+	return nil
+}
+
+// codedLoose is codedDecode for what is described already.
+func codedLoose(err error) error {
+	if err == nil {
+		return nil
+	}
+	return rpc.ToConnect(asDecodeFault(err))
 }
 
 // codedDecode makes a Connect error of it: Vanguard answers 500 for any other.
@@ -63,6 +85,12 @@ type Mount struct {
 // ServiceName returns the full name of the mounted service.
 func (m Mount) ServiceName() string { return strings.Trim(m.Path, "/") }
 
+const headerServerTimeout = "X-Server-Timeout"
+
+// serverTimeout is the form of X-Server-Timeout, as the documents have it. Vanguard takes anything that Go reads as a number, also none at
+// all, which would only be given up at once.
+var serverTimeout = regexp.MustCompile(`^([1-9][0-9]{0,4}(\.[0-9]{1,9})?|0\.[1-9][0-9]{0,8})$`)
+
 // newREST transcodes the google.api.http annotations of the mounted services to gRPC. The target must not be Connect: with that,
 // Vanguard 0.4.0 runs the handler with an empty message when a body does not decode, because a reader's failure looks like
 // the end of an empty body. gRPC frames its messages, so an empty body is none.
@@ -85,13 +113,26 @@ func newREST(mounts []Mount, limit int) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the REST transcoder: %w", err)
 	}
+	query := newQueryForm(mounts)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		normalizeContentType(r)
+		if f := refuseForm(r, query); f != nil {
+			rpc.WriteError(w, r, f)
+			return
+		}
 		// Vanguard 0.4.0 says Content-Encoding: gzip of any answer that the caller would take compressed, also of one that the
 		// handler left as it is because it is small. So REST answers are not compressed.
 		r.Header.Del("Accept-Encoding")
 		transcoder.ServeHTTP(w, r)
 	}), nil
+}
+
+// refuseForm returns why a request is refused for what Vanguard lets pass; nil if it is not.
+func refuseForm(r *http.Request, query queryForm) *fault.Error {
+	if values := r.Header[headerServerTimeout]; len(values) > 0 && !serverTimeout.MatchString(values[0]) {
+		return fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "the header %s is no number of seconds from 0.1 to 99999", headerServerTimeout)
+	}
+	return query.refuse(r.URL.RawQuery)
 }
 
 // normalizeContentType takes what means JSON for JSON: a charset, and RFC 7396's merge patch, which a PATCH with the set

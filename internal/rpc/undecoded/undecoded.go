@@ -59,6 +59,11 @@ var compiled = sync.OnceValue(func() forms { //nolint:gochecknoglobals // an imm
 // Empty returns that there is no body where a message was to be.
 func Empty() *Error { return &Error{what: "the body is empty"} }
 
+const formless = "a value has not the form that the contract gives it"
+
+// Formless returns that a field, by its JSON name, has a value that it cannot have.
+func Formless(field string) *Error { return &Error{what: formless, field: field} }
+
 // Describe returns nil for nil, and else an *Error. It knows the texts of protojson and proto.
 func Describe(err error) error {
 	if err == nil {
@@ -82,7 +87,7 @@ func Describe(err error) error {
 	case form.utf8.MatchString(rest):
 		e.what = "a text is not valid UTF-8"
 	default:
-		e.what = "a value has not the form that the contract gives it"
+		e.what = formless
 		if value := form.value.FindStringSubmatch(rest); value != nil {
 			e.field = value[1]
 		}

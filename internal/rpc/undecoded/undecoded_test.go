@@ -38,6 +38,9 @@ func TestFaultFindsWhatDescribeSays(t *testing.T) {
 	if undecoded.Fault(undecoded.Empty().Error()) == nil {
 		t.Error("an empty body is not found again")
 	}
+	if f := undecoded.Fault(undecoded.Formless("handle").Error()); f == nil || len(f.Violations) != 1 || f.Violations[0].Field != "handle" {
+		t.Error("a null is not found again")
+	}
 	if undecoded.Describe(nil) != nil || undecoded.Fault("the request does not decode: canary") != nil {
 		t.Error("something was found in nothing")
 	}

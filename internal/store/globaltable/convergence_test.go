@@ -46,9 +46,10 @@ const (
 	pass
 	crash
 	remove
-	put     // Drawn more often than the others: all from here on.
-	actions = put + 4
+	put // Drawn more often than the others: all from here on.
 )
+
+const actions = put + 4
 
 func drawProgram(rt *rapid.T) program {
 	p := program{steps: make([]step, rapid.IntRange(3, 40).Draw(rt, "steps"))}

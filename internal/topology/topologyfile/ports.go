@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/domicile-api/domicile/internal/topology"
@@ -140,7 +141,11 @@ func endpointHost(endpoint string) (host, wrong string) {
 		return "", "no host"
 	case parsed.User != nil:
 		return "", "a user name or password does not belong here"
-	case strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "":
+	case net.ParseIP(parsed.Hostname()) == nil && strings.ContainsFunc(parsed.Hostname(), notInName):
+		return "", "the host is neither a domain name (in ASCII) nor an IP address"
+	case !portExists(parsed.Port()):
+		return "", "the port is not between 1 and 65535"
+	case goesOn(parsed):
 		return "", "a path, query or fragment does not belong here"
 	}
 	port := parsed.Port()
@@ -152,4 +157,23 @@ func endpointHost(endpoint string) (host, wrong string) {
 		name = "127.0.0.1"
 	}
 	return net.JoinHostPort(name, port), ""
+}
+
+// goesOn tells whether a URL has more than scheme, host and port.
+func goesOn(u *url.URL) bool {
+	return strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != ""
+}
+
+// notInName tells what no domain name has. URLs allow more, and an endpoint is written into headers and policies.
+func notInName(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_'
+}
+
+// portExists tells whether a URL's port is one; none is the scheme's.
+func portExists(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
