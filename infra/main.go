@@ -7,7 +7,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/jsii-runtime-go"
@@ -26,7 +25,7 @@ func main() {
 func run() error {
 	defer jsii.Close()
 	app := awscdk.NewApp(nil)
-	cfg, err := configOf(app.Node())
+	cfg, err := domicile.FromContext(app.Node())
 	if err != nil {
 		return err
 	}
@@ -38,23 +37,8 @@ func run() error {
 		return err
 	}
 	app.Synth(nil)
-	return writePolicies(d)
-}
-
-// writePolicies writes the policies of package guardrail into the folder that DOMICILE_POLICIES names, if it names one.
-func writePolicies(d *domicile.Deployment) error {
-	folder := os.Getenv("DOMICILE_POLICIES")
-	if folder == "" {
-		return nil
-	}
-	files, err := guardrail.Files(d)
-	if err != nil {
-		return err
-	}
-	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil { //nolint:gosec // for people to read
-			return fmt.Errorf("writing a policy: %w", err)
-		}
+	if folder := os.Getenv("DOMICILE_POLICIES"); folder != "" {
+		return guardrail.Write(d, folder)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ package guardrail
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/domicile-api/domicile/infra/access"
@@ -44,6 +46,20 @@ func Files(d *domicile.Deployment) (map[string][]byte, error) {
 		}
 	}
 	return files, nil
+}
+
+// Write writes the policies of a deployment into a folder, which must be there.
+func Write(d *domicile.Deployment, folder string) error {
+	files, err := Files(d)
+	if err != nil {
+		return err
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil { //nolint:gosec // for people to read
+			return fmt.Errorf("writing a policy: %w", err)
+		}
+	}
+	return nil
 }
 
 func put(files map[string][]byte, name string, p access.Policy) error {

@@ -1,4 +1,4 @@
-package main
+package domicile_test
 
 import (
 	"os"
@@ -7,21 +7,16 @@ import (
 	"testing"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/jsii-runtime-go"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/domicile-api/domicile/infra/domicile"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	jsii.Close()
-	os.Exit(code)
-}
-
 // CDK hands over what cdk.json has as JSON, and what -c sets as text.
 func TestConfigOfContext(t *testing.T) {
 	t.Parallel()
+	kernel.Lock()
+	defer kernel.Unlock()
 	file := filepath.Join(t.TempDir(), "topology.yaml")
 	if err := os.WriteFile(file, []byte("regions: []\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -42,7 +37,7 @@ func TestConfigOfContext(t *testing.T) {
 	} {
 		context["name"], context["account"], context["topology"] = "trial", "111122223333", file
 		context["domain"], context["zone"] = "api.example.com", "Z1"
-		got, err := configOf(awscdk.NewApp(&awscdk.AppProps{Context: prefixed(context)}).Node())
+		got, err := domicile.FromContext(awscdk.NewApp(&awscdk.AppProps{Context: prefixed(context)}).Node())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +46,7 @@ func TestConfigOfContext(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]any{"protect": "perhaps", "accounts": "{", "logDays": "some", "name": 3.0, "operators": 3.0} {
-		_, err := configOf(awscdk.NewApp(&awscdk.AppProps{Context: prefixed(map[string]any{name: value})}).Node())
+		_, err := domicile.FromContext(awscdk.NewApp(&awscdk.AppProps{Context: prefixed(map[string]any{name: value})}).Node())
 		if err == nil || !strings.Contains(err.Error(), "domicile:"+name) {
 			t.Errorf("%s is %v: %v", name, value, err)
 		}
@@ -61,7 +56,7 @@ func TestConfigOfContext(t *testing.T) {
 func prefixed(context map[string]any) *map[string]any {
 	all := map[string]any{}
 	for name, value := range context {
-		all[prefix+name] = value
+		all["domicile:"+name] = value
 	}
 	return &all
 }

@@ -1,4 +1,4 @@
-package main
+package domicile
 
 import (
 	"encoding/json"
@@ -10,11 +10,10 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
-	"github.com/domicile-api/domicile/infra/domicile"
 	"github.com/domicile-api/domicile/internal/topology/topologyfile"
 )
 
-// prefix begins the names of context values that are this app's.
+// prefix begins the names of context values that are a deployment's.
 const prefix = "domicile:"
 
 // values reads context values. The first that is not what it should be is its error.
@@ -23,10 +22,10 @@ type values struct {
 	err  error
 }
 
-// configOf reads a deployment's configuration from the app's context and environment.
-func configOf(node constructs.Node) (domicile.Config, error) {
+// FromContext reads a deployment's configuration from an app's context (cdk.json, and cdk's -c) and environment.
+func FromContext(node constructs.Node) (Config, error) {
 	v := &values{node: node}
-	cfg := domicile.Config{
+	cfg := Config{
 		Name:         v.text("name"),
 		Account:      v.text("account"),
 		Accounts:     v.texts("accounts"),
@@ -164,10 +163,10 @@ func (v *values) texts(name string) map[string]string {
 }
 
 // domain reads the domain; nil when there is none.
-func (v *values) domain() *domicile.Domain {
+func (v *values) domain() *Domain {
 	name := v.text("domain")
 	if name == "" {
 		return nil
 	}
-	return &domicile.Domain{Name: name, Zone: v.text("zone"), Zones: v.texts("zones")}
+	return &Domain{Name: name, Zone: v.text("zone"), Zones: v.texts("zones")}
 }
