@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 	tenancyv1 "github.com/domicile-api/domicile/gen/domicile/tenancy/v1"
 	"github.com/domicile-api/domicile/gen/domicile/tenancy/v1/tenancyv1connect"
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/app/developers"
 	"github.com/domicile-api/domicile/internal/app/embedded"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
@@ -34,6 +36,8 @@ const startTimeout = 60 * time.Second
 type Config struct {
 	// Services are the product's services.
 	Services []domicile.Service
+	// OpenAPI has the product's OpenAPI documents; nil: the portal is without them.
+	OpenAPI fs.FS
 	// Topology is the text of a topology file; empty: the six regions of the default topology.
 	Topology string
 	// Dir is the data folder; empty: a temporary one.
@@ -77,9 +81,13 @@ func (p *Platform) start(t testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	logger := slog.New(residency.NewLogHandler(slog.NewTextHandler(p.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	portal, err := developers.New(p.cfg.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
 	running, err := app.Start(ctx, app.Config{
-		Backend: embedded.New(p.cfg.Dir), DataDir: p.cfg.Dir, Host: "127.0.0.1", Topology: p.topo, Services: p.cfg.Services, Global: true,
-		OperationsPort: p.topo.OperationsPort(), Demo: p.cfg.Demo, Faults: true, Logger: logger, Clock: time.Now, Random: rand.Reader,
+		Backend: embedded.New(p.cfg.Dir), DataDir: p.cfg.Dir, Host: "127.0.0.1", Topology: p.topo, Services: p.cfg.Services, Portal: portal,
+		Global: true, OperationsPort: p.topo.OperationsPort(), Demo: p.cfg.Demo, Faults: true, Logger: logger, Clock: time.Now, Random: rand.Reader,
 		Env: func(string) (string, bool) { return "", false }, Listen: p.sockets.listen,
 	})
 	if err != nil {

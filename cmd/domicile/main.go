@@ -2,8 +2,9 @@
 package main
 
 import (
+	"github.com/domicile-api/domicile/openapi"
 	"github.com/domicile-api/domicile/run"
 	"github.com/domicile-api/domicile/services"
 )
 
-func main() { run.Main(services.All()...) }
+func main() { run.Product{Services: services.All(), OpenAPI: openapi.Files}.Main() }

@@ -28,6 +28,8 @@ type Config struct {
 	Regions []ident.RegionID
 	// Services are the product's services.
 	Services []domicile.Service
+	// Portal makes what developers are served; nil: nothing.
+	Portal Portal
 	// EdgeOnly runs the regions' edges without services and stores, from the last good copy of the directory.
 	EdgeOnly bool
 	// Functions says that functions relay and apply what regions tell each other, so that this process does not.

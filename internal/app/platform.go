@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/domicile-api/domicile/internal/edge"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
 	"github.com/domicile-api/domicile/internal/routing"
@@ -38,6 +39,8 @@ type Platform struct {
 	methods  *routing.Methods
 	catalog  *residency.Catalog
 	calls    *callMetrics
+	// paths knows the services' own paths, which go before those of the portal.
+	paths *edge.Matcher
 	// nodes are the regions of this process; network is how they reach each other and those of other processes.
 	nodes   []*node
 	network *network
@@ -75,6 +78,9 @@ func (p *Platform) start(ctx, loops context.Context) error {
 	if err := p.describeServices(); err != nil {
 		return err
 	}
+	if err := p.openPortal(); err != nil {
+		return err
+	}
 	if p.catalog, err = residency.NewCatalog(entitiesOf(p.cfg)...); err != nil {
 		return fmt.Errorf("reading the entities of the services: %w", err)
 	}
@@ -99,6 +105,7 @@ func (p *Platform) start(ctx, loops context.Context) error {
 		return err
 	}
 	p.loop(loops, "seeding", p.seed)
+	p.warmPortal()
 	return nil
 }
 
@@ -131,7 +138,9 @@ func (p *Platform) serve(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := p.open(ctx, "the global name", p.cfg.Topology.GlobalPort(), rpc.ServerConfig{Handler: rpc.CORS(global)}); err != nil {
+		if err := p.open(ctx, "the global name", p.cfg.Topology.GlobalPort(), rpc.ServerConfig{
+			Handler: rpc.CORS(p.besidePortal(global, p.newPortal(nil))),
+		}); err != nil {
 			return err
 		}
 	}

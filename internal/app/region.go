@@ -52,7 +52,11 @@ type region struct {
 	directory *directory.Replica
 	// edge answers what comes in at the region's port.
 	edge *edge.Edge
-	port *listener
+	// portal answers developers there.
+	portal *lazyPortal
+	// serves are the full names of the services that the process runs; nil: that of all, elsewhere.
+	serves []string
+	port   *listener
 
 	// loops are what runs until the region ends: cancel ends them, fail takes the first failure of one.
 	ctx    context.Context //nolint:containedctx // the region's life
@@ -99,7 +103,8 @@ func (p *Platform) assemble(ctx context.Context, r *region) error {
 	if r.edge, err = p.newEdge(r, local, p.calls.at(r.id)); err != nil {
 		return err
 	}
-	server := rpc.NewServer(rpc.ServerConfig{Handler: r.peers.beside(rpc.CORS(r.edge)), Logger: p.logger})
+	r.portal = p.newPortal(r)
+	server := rpc.NewServer(rpc.ServerConfig{Handler: r.peers.beside(rpc.CORS(p.besidePortal(r.edge, r.portal))), Logger: p.logger})
 	r.port, err = p.cfg.listen(ctx, string(r.id), p.cfg.port(r.index), server)
 	return err
 }

@@ -55,6 +55,9 @@ func (r *region) mountServices(p *Platform) (http.Handler, error) {
 			return nil, err
 		}
 	}
+	for _, m := range mounts {
+		r.serves = append(r.serves, m.ServiceName())
+	}
 	return mount.NewHandler(mount.HandlerConfig{Region: r.id, Release: Build().Release(), Mounts: mounts, Guard: r.guard(p)})
 }
 
@@ -83,6 +86,7 @@ func (r *region) guard(p *Platform) func(http.Handler) http.Handler {
 func (r *region) tenancy(p *Platform) domicile.Service {
 	return tenancy.Service(tenancy.Config{
 		Topology: p.cfg.Topology, Writer: r.writer, Reader: r.directory.Reader, Resolver: r.directory.Resolver,
+		Methods: p.methods, Health: healthy,
 		PageKey: r.routeKey.derive("page tokens"), Clock: p.cfg.Clock, Random: p.cfg.Random,
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/domicile-api/domicile/internal/durablefile"
 	"github.com/domicile-api/domicile/internal/lambdahost"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/services"
 )
 
 // operationsPort is where operators find the platform: that of the control region's services.
@@ -136,7 +137,7 @@ func (d *deployment) announce() error {
 		return err
 	}
 	var text bytes.Buffer
-	if err := cli.Announce(&text, d.topology, demo); err != nil {
+	if err := cli.Announce(&text, d.topology, demo, services.All()...); err != nil {
 		return err
 	}
 	return durablefile.Replace(d.cfg.table, text.Bytes(), 0o600)

@@ -3,10 +3,14 @@ package cli
 import (
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/domicile-api/domicile"
 	"github.com/domicile-api/domicile/internal/app"
 	"github.com/domicile-api/domicile/internal/topology"
 )
@@ -28,7 +32,7 @@ func devCommand(cfg Config) *cobra.Command {
 			if err := refuseDemoOutside(c); err != nil {
 				return err
 			}
-			return runPlatform(cmd, c, func(p *app.Platform) error { return Announce(cmd.OutOrStdout(), c.Topology, p.Demo()) })
+			return runPlatform(cmd, c, func(p *app.Platform) error { return Announce(cmd.OutOrStdout(), c.Topology, p.Demo(), cfg.Services...) })
 		},
 	}
 	platformFlags(cmd)
@@ -36,8 +40,8 @@ func devCommand(cfg Config) *cobra.Command {
 	return cmd
 }
 
-// Announce prints where everything of a platform with demonstration tenants is, and what to try first.
-func Announce(w io.Writer, topo *topology.Topology, demo app.DemoFile) error {
+// Announce prints where everything of a platform with demonstration tenants is, and what to try first of its services.
+func Announce(w io.Writer, topo *topology.Topology, demo app.DemoFile, services ...domicile.Service) error {
 	regions := table{header: []string{"REGION", "PLACE", "JURISDICTION", "ENDPOINT"}}
 	for _, i := range topo.Regions() {
 		r := topo.Region(i)
@@ -49,6 +53,9 @@ func Announce(w io.Writer, topo *topology.Topology, demo app.DemoFile) error {
 	if err := regions.write(w); err != nil {
 		return err
 	}
+	if _, err := fmt.Fprintf(w, "\nDocumentation: %s/docs\n", topo.Endpoint(topo.Regions()[0])); err != nil {
+		return fmt.Errorf("writing the announcement: %w", err)
+	}
 	tenants := table{header: []string{"\nTENANT", "HOME", "API KEY"}}
 	for _, t := range demo.Tenants {
 		tenants.rows = append(tenants.rows, []string{t.ID, t.Home, t.APIKey})
@@ -56,8 +63,7 @@ func Announce(w io.Writer, topo *topology.Topology, demo app.DemoFile) error {
 	if err := tenants.write(w); err != nil {
 		return err
 	}
-	_, err := fmt.Fprint(w, firstLines(topo, demo))
-	if err != nil {
+	if _, err := fmt.Fprint(w, firstLines(topo, demo, services)); err != nil {
 		return fmt.Errorf("writing the announcement: %w", err)
 	}
 	return nil
@@ -67,9 +73,10 @@ func globalURL(t *topology.Topology) string {
 	return fmt.Sprintf("http://127.0.0.1:%d", t.GlobalPort())
 }
 
-// firstLines are calls to try: a tenant's user, written and read from another continent than its home.
-func firstLines(topo *topology.Topology, demo app.DemoFile) string {
-	if len(demo.Tenants) == 0 {
+// firstLines are calls to try: a tenant's things, read from another continent than its home.
+func firstLines(topo *topology.Topology, demo app.DemoFile, services []domicile.Service) string {
+	route := firstList(services)
+	if len(demo.Tenants) == 0 || route == "" {
 		return ""
 	}
 	t := demo.Tenants[0]
@@ -81,10 +88,38 @@ func firstLines(topo *topology.Topology, demo app.DemoFile) string {
 	}
 	r := topo.Region(abroad)
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nTry: create a user of %s through %s; %s answers.\n\n", t.ID, r.GetPlace(), t.Home)
-	fmt.Fprintf(&b, "  KEY=%s\n", t.APIKey)
-	fmt.Fprintf(&b, "  curl -i %s/v1/users -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n", topo.Endpoint(abroad))
-	fmt.Fprintf(&b, "    -d '{\"givenName\":\"Ada\",\"familyName\":\"Lovelace\",\"email\":\"ada@example.com\",\"locale\":\"en-GB\"}'\n")
-	fmt.Fprintf(&b, "  curl -i %s/v1/users -H \"Authorization: Bearer $KEY\" -H 'Domicile-Country: JP'\n", globalURL(topo))
+	if route == usersRoute {
+		fmt.Fprintf(&b, "\nTry: create a user of %s through %s; %s answers.\n\n", t.ID, r.GetPlace(), t.Home)
+		fmt.Fprintf(&b, "  KEY=%s\n", t.APIKey)
+		fmt.Fprintf(&b, "  curl -i %s%s -H \"Authorization: Bearer $KEY\" -H 'Content-Type: application/json' \\\n", topo.Endpoint(abroad), route)
+		fmt.Fprintf(&b, "    -d '{\"givenName\":\"Ada\",\"familyName\":\"Lovelace\",\"email\":\"ada@example.com\",\"locale\":\"en-GB\"}'\n")
+	} else {
+		fmt.Fprintf(&b, "\nTry: ask for %s of %s through %s; %s answers.\n\n", path.Base(route), t.ID, r.GetPlace(), t.Home)
+		fmt.Fprintf(&b, "  KEY=%s\n", t.APIKey)
+		fmt.Fprintf(&b, "  curl -i %s%s -H \"Authorization: Bearer $KEY\"\n", topo.Endpoint(abroad), route)
+	}
+	fmt.Fprintf(&b, "  curl -i %s%s -H \"Authorization: Bearer $KEY\" -H 'Domicile-Country: JP'\n", globalURL(topo), route)
 	return b.String()
+}
+
+// usersRoute is the list of the platform's own example, whose fields are known here.
+const usersRoute = "/v1/users"
+
+// firstList is the path of the first method of the services that can be called by GET as it stands; empty when there is none.
+func firstList(services []domicile.Service) string {
+	for _, s := range services {
+		for _, e := range s.Entities {
+			defined := e.ProtoReflect().Descriptor().ParentFile().Services()
+			for i := range defined.Len() {
+				for j := range defined.Get(i).Methods().Len() {
+					options := defined.Get(i).Methods().Get(j).Options()
+					rule, _ := proto.GetExtension(options, annotations.E_Http).(*annotations.HttpRule)
+					if route := rule.GetGet(); route != "" && !strings.Contains(route, "{") {
+						return route
+					}
+				}
+			}
+		}
+	}
+	return ""
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -45,6 +47,16 @@ func writeJSON(w io.Writer, m proto.Message) error {
 	return nil
 }
 
+// printable keeps what documents and servers say from steering the terminal. Lines stay lines.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || !unicode.IsControl(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
+
 func (t table) write(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	for _, row := range append([][]string{t.header}, t.rows...) {
@@ -54,7 +66,7 @@ func (t table) write(w io.Writer) error {
 					return fmt.Errorf("writing a table: %w", err)
 				}
 			}
-			if _, err := io.WriteString(tw, cell); err != nil {
+			if _, err := io.WriteString(tw, printable(cell)); err != nil {
 				return fmt.Errorf("writing a table: %w", err)
 			}
 		}

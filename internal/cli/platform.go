@@ -11,6 +11,7 @@ import (
 
 	"github.com/domicile-api/domicile/internal/app"
 	"github.com/domicile-api/domicile/internal/app/aws"
+	"github.com/domicile-api/domicile/internal/app/developers"
 	"github.com/domicile-api/domicile/internal/app/embedded"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/residency"
@@ -49,8 +50,12 @@ func platformConfig(cmd *cobra.Command, cfg Config) (app.Config, error) {
 	if err != nil {
 		return app.Config{}, err
 	}
+	portal, err := developers.New(cfg.OpenAPI)
+	if err != nil {
+		return app.Config{}, err
+	}
 	return app.Config{
-		Backend: backend, DataDir: text("data"), Host: text("host"), Topology: topo, Services: cfg.Services,
+		Backend: backend, DataDir: text("data"), Host: text("host"), Topology: topo, Services: cfg.Services, Portal: portal,
 		Logger: logger, Clock: time.Now, Random: rand.Reader, Env: cfg.Env,
 	}, nil
 }

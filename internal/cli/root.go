@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -34,6 +35,8 @@ type Config struct {
 	Name string
 	// Services are the product's services.
 	Services []domicile.Service
+	// OpenAPI has the product's OpenAPI documents; nil: it has none.
+	OpenAPI fs.FS
 	// Stdout and Stderr take results and complaints.
 	Stdout, Stderr io.Writer
 	// Env looks up an environment variable; os.LookupEnv.
@@ -51,7 +54,7 @@ func Main(cfg Config, args []string) int {
 		return ExitOK
 	}
 	if text := err.Error(); text != "" {
-		_, _ = fmt.Fprintf(cfg.Stderr, "%s: %s\n", cfg.Name, text)
+		_, _ = fmt.Fprintf(cfg.Stderr, "%s: %s\n", cfg.Name, printable(text))
 	}
 	if coded, ok := errors.AsType[*codedError](err); ok {
 		return coded.code
@@ -79,9 +82,10 @@ func New(cfg Config) *cobra.Command {
 	root.PersistentFlags().StringP("output", "o", "table", "how results are printed: table or json")
 	root.AddCommand(
 		devCommand(cfg), serveCommand(cfg), tourCommand(cfg),
+		apiCommand(),
 		tenantsCommand(), keysCommand(), operatorsCommand(cfg), whereisCommand(), explainCommand(),
 		syncCommand(), dlqCommand(), auditCommand(), faultCommand(),
-		topologyCommand(), costCommand(), versionCommand(),
+		topologyCommand(), openapiCommand(), costCommand(), newCommand(), generateCommand(), contractsCommand(), versionCommand(),
 	)
 	for _, cmd := range root.Commands() {
 		if cmd.HasSubCommands() {
