@@ -68,6 +68,11 @@ func TestCommandLine(t *testing.T) {
 		"serve without region":   {nil, []string{"serve"}, cli.ExitUsage, "", "eu-central-1"},
 		"serve unknown service":  {nil, []string{"serve", "--region", "eu-central-1", "--service", "nothing"}, cli.ExitUsage, "", "profile"},
 		"edge without directory": {nil, []string{"serve", "--region", "us-east-1", "--role", "edge", "--data", t.TempDir()}, cli.ExitRefused, "", "last good copy"},
+		"generate from nothing":  {nil, []string{"generate", "--projections-only", "nowhere"}, cli.ExitUsage, "", "nowhere"},
+		"generate with nothing":  {nil, []string{"generate", "--template", "nowhere.yaml"}, cli.ExitUsage, "", "nowhere.yaml"},
+		"generate is current":    {nil, []string{"generate", "--projections-only", "--check", "../proto"}, cli.ExitOK, "", ""},
+		"contracts are not":      {nil, []string{"contracts", "--check", t.TempDir()}, cli.ExitRefused, "", "policy.proto"},
+		"contracts nowhere":      {nil, []string{"contracts"}, cli.ExitUsage, "", "contracts FOLDER"},
 		"version":                {nil, []string{"version"}, cli.ExitOK, "go1.", ""},
 		"completion":             {nil, []string{"completion", "bash"}, cli.ExitOK, "domicile", ""},
 	} {

@@ -49,7 +49,9 @@ func talk(t *testing.T, conn net.Conn, request string) answer {
 	if err != nil && len(got) == 0 {
 		t.Fatal(err)
 	}
-	return parse(t, got)
+	a := parse(t, got)
+	holdAgainstDocument(t, request, a)
+	return a
 }
 
 // TestHostilePaths sends paths that are not clean, escaped where they need not be, or almost known. None is redirected, and none is

@@ -18,5 +18,5 @@ func TestMain(m *testing.M) {
 			Name: "domicile", Services: services.All(), Stdout: os.Stdout, Stderr: os.Stderr, Env: os.LookupEnv,
 		}, os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	os.Exit(disagreements(m.Run()))
 }

@@ -65,8 +65,13 @@ func freeBase(t *testing.T) int {
 // startDev starts dev on a folder and waits until it is ready.
 func startDev(t *testing.T, dir string, base int) *process {
 	t.Helper()
-	p := &process{out: &bytes.Buffer{}, exited: make(chan error, 1), dir: dir, base: base}
-	p.cmd = command(context.Background(), "dev", "--data", dir, "--port-base", strconv.Itoa(base))
+	return start(t, command(context.Background(), "dev", "--data", dir, "--port-base", strconv.Itoa(base)), dir, base)
+}
+
+// start starts a command that runs dev and waits until it is ready.
+func start(t *testing.T, cmd *exec.Cmd, dir string, base int) *process {
+	t.Helper()
+	p := &process{out: &bytes.Buffer{}, exited: make(chan error, 1), dir: dir, base: base, cmd: cmd}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

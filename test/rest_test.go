@@ -18,6 +18,8 @@ type call struct {
 	header           map[string]string
 	body             any    // marshalled as JSON, unless it is a string, which is sent as it is
 	contentType      string // application/json when empty and there is a body
+	// product says that another API than the platform's is called: it is not in these documents.
+	product bool
 }
 
 // answer is what came back.
@@ -29,12 +31,15 @@ type answer struct {
 }
 
 // client is shared: its pooled connections are part of what is tested.
-var client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+var client = &http.Client{Timeout: 30 * time.Second, Transport: documented(&http.Transport{MaxIdleConnsPerHost: 64})}
+
+// ofProducts is for calls to products' APIs.
+var ofProducts = &http.Client{Timeout: 30 * time.Second}
 
 // do makes a call; it fails the test when there is no answer.
 func do(t testing.TB, c call) answer {
 	t.Helper()
-	a, err := try(t.Context(), c)
+	a, err := try(reportTo(t), c)
 	if err != nil {
 		t.Fatalf("%s %s: %v", c.method, c.url, err)
 	}
@@ -74,7 +79,11 @@ func try(ctx context.Context, c call) (answer, error) {
 		}
 		req.Header.Set(k, v)
 	}
-	resp, err := client.Do(req)
+	calling := client
+	if c.product {
+		calling = ofProducts
+	}
+	resp, err := calling.Do(req)
 	if err != nil {
 		return answer{}, err
 	}

@@ -26,6 +26,7 @@ var renderers = map[string]string{
 	"internal/topology/topologyfile": "the topology is GLOBAL, and YAML is read by way of JSON",
 	"domiciletest":                   "serves tests",
 	"internal/rpc/rpctest":           "serves tests",
+	"internal/apidoc/apigen":         "the messages are the examples of documents, which people wrote to be read",
 	"test/...":                       "tests",
 }
 

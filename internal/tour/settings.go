@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 )
 
 // configure makes operations on the tour's namespace through a region.
@@ -25,20 +26,33 @@ func (g *guide) configure(ctx context.Context, through string, operations ...map
 	return a, errors.Join(a.want(http.StatusOK), a.wantHeader("Domicile-Region", through))
 }
 
-// configuration reads the tour's namespace, or what lies below it, through a region that has all that the tokens cover.
+// retryPause is how long the tour waits when a region says that what a token covers has not come to it yet: what its answer asks for.
+const retryPause = 2 * time.Second
+
+// configuration reads the tour's namespace, or what lies below it, through a region that has all that the tokens cover. A region that does not have
+// it yet says so with 503 and when to ask again; the tour does, for as long as it waits for a region to learn of anything.
 func (g *guide) configuration(ctx context.Context, through, path string, tokens []string) (restAnswer, error) {
 	url, err := g.endpoint(through)
 	if err != nil {
 		return restAnswer{}, err
 	}
-	a, err := g.rest(ctx, restCall{
-		method: http.MethodGet, url: url + "/v1/settings/tour-" + g.canary[6:] + path, tenant: "acme-eu",
-		header: map[string]string{consistency: strings.Join(tokens, ","), "Domicile-Max-Wait": "2000"},
-	})
-	if err != nil {
-		return a, err
+	for began := time.Now(); ; {
+		a, err := g.rest(ctx, restCall{
+			method: http.MethodGet, url: url + "/v1/settings/tour-" + g.canary[6:] + path, tenant: "acme-eu",
+			header: map[string]string{consistency: strings.Join(tokens, ","), "Domicile-Max-Wait": "2000"},
+		})
+		if err != nil {
+			return a, err
+		}
+		if a.status != http.StatusServiceUnavailable || time.Since(began) > learnTime {
+			return a, errors.Join(a.want(http.StatusOK), a.wantHeader("Domicile-Region", through))
+		}
+		select {
+		case <-ctx.Done():
+			return a, ctx.Err()
+		case <-time.After(retryPause):
+		}
 	}
-	return a, errors.Join(a.want(http.StatusOK), a.wantHeader("Domicile-Region", through))
 }
 
 // twoPrimaries writes one namespace in two regions at the same time.

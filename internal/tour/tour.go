@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	topologyv1 "github.com/domicile-api/domicile/gen/domicile/topology/v1"
@@ -37,10 +38,12 @@ type Config struct {
 	Stored Stored
 	// Out takes the narration.
 	Out io.Writer
+	// Transport sends the calls over HTTP/1.1, all of REST among them; nil: http.DefaultTransport.
+	Transport http.RoundTripper
 }
 
 // callTimeout bounds one call of the tour.
-const callTimeout = 10 * time.Second
+const callTimeout = 40 * time.Second
 
 // operatorTimeout bounds a call of an operator's that looks at all data.
 const operatorTimeout = 2 * time.Minute
@@ -49,6 +52,7 @@ const operatorTimeout = 2 * time.Minute
 type guide struct {
 	Config
 
+	saying   sync.Mutex // some steps make calls at the same time
 	http1    *http.Client
 	h2c      *http.Client
 	operator *http.Client
@@ -101,7 +105,7 @@ func newGuide(cfg Config) *guide {
 	h2.SetUnencryptedHTTP2(true)
 	return &guide{
 		Config:   cfg,
-		http1:    &http.Client{Timeout: callTimeout},
+		http1:    &http.Client{Timeout: callTimeout, Transport: cfg.Transport},
 		h2c:      &http.Client{Timeout: callTimeout, Transport: &http.Transport{Protocols: h2}},
 		operator: &http.Client{Timeout: operatorTimeout},
 		canary:   "canary" + hex.EncodeToString(random),
@@ -119,6 +123,8 @@ func (g *guide) play(ctx context.Context, title string, step func(context.Contex
 }
 
 func (g *guide) sayf(format string, args ...any) {
+	g.saying.Lock()
+	defer g.saying.Unlock()
 	_, _ = fmt.Fprintf(g.Out, format+"\n", args...) // A narration that cannot be written harms no promise.
 }
 

@@ -20,9 +20,10 @@ import (
 	"github.com/domicile-api/domicile/internal/tour"
 )
 
-// What the tour promises holds on AWS, in all six regions.
+// What the tour promises holds on AWS, in all six regions. It runs alone: its promises have times, and the emulator is one for all tests.
+//
+//nolint:paralleltest // see above
 func TestTour(t *testing.T) {
-	t.Parallel()
 	base := freeBase(t)
 	topo, err := topologyfile.Default().WithPortBase(base)
 	if err != nil {

@@ -115,7 +115,7 @@ func decode(t *testing.T, data []byte, into any) {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	out := run(t, "bash", "test/conformance/run.sh")
-	for _, line := range strings.Split(string(out), "\n") {
+	for line := range strings.SplitSeq(string(out), "\n") {
 		if strings.Contains(line, "Total cases") || strings.Contains(line, "passed") {
 			t.Log(line)
 		}
