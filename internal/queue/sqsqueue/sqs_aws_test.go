@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -21,20 +22,27 @@ import (
 	"github.com/domicile-api/domicile/internal/queue/sqsqueue"
 )
 
-// forgetful is a transport that loses each third answer to a request of some operations.
+// forgetful is a transport that loses each third answer to a request of some operations, but no more than maxLost of one call: all calls count
+// together, and one whose repetitions are in step with the others would get no answer at all.
 type forgetful struct {
 	operations []string
 	requests   atomic.Int64
 	lost       atomic.Int64
 }
 
+const maxLost = 5
+
 func (f *forgetful) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
+	var attempt int
+	if _, err := fmt.Sscanf(r.Header.Get("Amz-Sdk-Request"), "attempt=%d", &attempt); err != nil {
+		return nil, fmt.Errorf("which attempt is this request: %w", err)
+	}
 	for _, operation := range f.operations {
-		if r.Header.Get("X-Amz-Target") == "AmazonSQS."+operation && f.requests.Add(1)%3 == 0 {
+		if r.Header.Get("X-Amz-Target") == "AmazonSQS."+operation && f.requests.Add(1)%3 == 0 && attempt <= maxLost {
 			f.lost.Add(1)
 			_, _ = io.Copy(io.Discard, response.Body)
 			return nil, errors.Join(errLost, response.Body.Close())
