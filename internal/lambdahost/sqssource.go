@@ -20,8 +20,11 @@ import (
 const MaxSQSBatch = 10
 
 const (
-	// longPoll is how long a poller waits for messages, the most that SQS offers.
-	longPoll = 20 * time.Second
+	// longPoll is how long a poller waits for messages, and so how long a source takes to end: a poll that is broken off could still be given
+	// messages, which nobody would see until their visibility time-out is over.
+	longPoll = 2 * time.Second
+	// answerTime is how long the queue has for an answer besides.
+	answerTime = 10 * time.Second
 	// defaultVisibility is SQS's own.
 	defaultVisibility = 30 * time.Second
 	// defaultPollers is the least that AWS takes as the maximum concurrency of an event source mapping.
@@ -93,7 +96,7 @@ func regionOf(arn string) (string, error) {
 	return parts[3], nil
 }
 
-// Run polls until ctx ends; then it finishes the batches in hand and returns nil. Errors of the queue are logged and tried again.
+// Run polls until ctx ends; then it finishes the polls and batches in hand and returns nil. Errors of the queue are logged and tried again.
 func (s *SQSSource) Run(ctx context.Context) error {
 	var pollers sync.WaitGroup
 	for range s.cfg.MaxConcurrency {
@@ -107,13 +110,7 @@ func (s *SQSSource) Run(ctx context.Context) error {
 func (s *SQSSource) poll(ctx context.Context) {
 	var between pause
 	for ctx.Err() == nil {
-		out, err := s.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl:            aws.String(s.cfg.QueueURL),
-			MaxNumberOfMessages: int32(s.cfg.BatchSize), //nolint:gosec // 1 to 10
-			WaitTimeSeconds:     int32(longPoll / time.Second),
-
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}, MessageAttributeNames: []string{"All"},
-		})
+		out, err := s.receive(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
 				s.cfg.Logger.Warn("messages cannot be received; it is tried again", slog.Any("error", err))
@@ -126,6 +123,19 @@ func (s *SQSSource) poll(ctx context.Context) {
 			s.handle(ctx, out.Messages)
 		}
 	}
+}
+
+// receive polls once, to the end also when ctx ends meanwhile.
+func (s *SQSSource) receive(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longPoll+answerTime)
+	defer cancel()
+	return s.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{ //nolint:wrapcheck // its caller says what failed
+		QueueUrl:            aws.String(s.cfg.QueueURL),
+		MaxNumberOfMessages: int32(s.cfg.BatchSize), //nolint:gosec // 1 to 10
+		WaitTimeSeconds:     int32(longPoll / time.Second),
+
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}, MessageAttributeNames: []string{"All"},
+	})
 }
 
 // handle gives what was received to the function, in events that are not too large, and deletes what it took, also when ctx ends

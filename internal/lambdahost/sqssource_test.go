@@ -218,6 +218,19 @@ func TestSQSOrderAndGroups(t *testing.T) {
 	})
 }
 
+// A source that ends does not break its polls off: what they are still given is handled.
+func TestSQSEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, w := &fifo{}, &worker{fail: func(string) bool { return false }}
+		time.AfterFunc(1500*time.Millisecond, func() { q.send("a", "late") })
+		runSQS(t, lambdahost.SQSConfig{Client: q, Function: w}, time.Second)
+		if diff := cmp.Diff([]string{"late"}, w.handled); diff != "" || len(q.left()) > 0 {
+			t.Errorf("left: %q; %s", q.left(), diff)
+		}
+	})
+}
+
 // One poison message holds its own group up, and no other.
 func TestSQSPoison(t *testing.T) {
 	t.Parallel()

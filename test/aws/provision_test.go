@@ -334,8 +334,11 @@ func queueURL(ctx context.Context, client *sqs.Client, name string) (string, err
 	return aws.ToString(found.QueueUrl), nil
 }
 
-// receive takes messages of a queue that are in sight, all attributes with them; they stay out of sight for so many seconds.
-func receive(ctx context.Context, client *sqs.Client, url string, hide int32) ([]sqstypes.Message, error) {
+// hide is how long a message that was received is out of sight, in seconds.
+const hide = 20
+
+// receive takes messages of a queue that are in sight, all attributes with them.
+func receive(ctx context.Context, client *sqs.Client, url string) ([]sqstypes.Message, error) {
 	out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &url, MaxNumberOfMessages: 10, VisibilityTimeout: hide, MessageAttributeNames: []string{"All"},
 		MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{sqstypes.MessageSystemAttributeNameAll},

@@ -64,21 +64,12 @@ func (s *stack) lying(t *testing.T, region, queue, about string) {
 	})
 }
 
-// kill receives all messages of a queue until they are dead letters.
+// kill looks at all messages of a queue, which receives them, until they are dead letters.
 func (s *stack) kill(t *testing.T, region, queue string) {
 	t.Helper()
-	client := s.in(region).sqs
-	url, err := queueURL(t.Context(), client, s.names.Queue(queue))
-	if err != nil {
-		t.Fatal(err)
-	}
 	eventually(t, "the messages are dead letters", func() error {
-		messages, err := receive(t.Context(), client, url, 0)
-		if err != nil {
-			return err
-		}
-		if len(messages) > 0 {
-			return fmt.Errorf("%d are not", len(messages))
+		if n := s.inSight(t, region, s.names.Queue(queue)); n > 0 {
+			return fmt.Errorf("%d are not", n)
 		}
 		if s.inSight(t, region, s.names.DeadQueue(queue)) == 0 {
 			return errors.New("there are none")

@@ -106,7 +106,7 @@ func (d *deployed) browse(t testing.TB, region, name string, each func(sqstypes.
 	}
 	var all []sqstypes.Message
 	for {
-		messages, err := receive(t.Context(), client, url, 20)
+		messages, err := receive(t.Context(), client, url)
 		if err != nil {
 			t.Fatal(err)
 		}
