@@ -202,8 +202,9 @@ func TestServers(t *testing.T) {
 		{"below a name", remote, "sa-east-1", []string{"https://sa-east-1.api.example.com", "https://api.example.com"}},
 		{"without a common name", mixed, "sa-east-1", []string{"https://sa-east-1.api.example.com"}},
 	}
+	global := documents(t).Global
 	for _, tt := range tests {
-		doc, err := apidoc.Layer(documents(t).Global, tt.topo, tt.region)
+		doc, err := apidoc.Layer(global, tt.topo, tt.region)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +212,7 @@ func TestServers(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
-	if got := urls(documents(t).Global); len(got) != 7 || got[0] != "http://127.0.0.1:8080" {
+	if got := urls(global); len(got) != 7 || got[0] != "http://127.0.0.1:8080" {
 		t.Errorf("the global document has the servers %v, want the global name and six regions", got)
 	}
 }
@@ -243,8 +244,9 @@ func TestStatements(t *testing.T) {
 		{"one region", "GetUser", alone, "eu-central-1", []string{"Here, for tenants whose home is eu-central-1", "no home in another jurisdiction"}, []string{"WRONG_REGION"}},
 		{"one region's settings", "GetSettings", alone, "eu-central-1", []string{"from its own copy"}, []string{"WRONG_REGION"}},
 	}
+	global := documents(t).Global
 	for _, tt := range tests {
-		doc, err := apidoc.Layer(documents(t).Global, tt.topo, tt.region)
+		doc, err := apidoc.Layer(global, tt.topo, tt.region)
 		if err != nil {
 			t.Fatal(err)
 		}
