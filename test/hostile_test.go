@@ -156,6 +156,8 @@ func TestRepeatedHeaders(t *testing.T) {
 		"strict second":                 {[]string{eu, "Domicile-Routing: any", "Domicile-Routing: strict"}, 421, "WRONG_REGION"},
 		"strict in a list":              {[]string{eu, "Domicile-Routing: any, Strict"}, 421, "WRONG_REGION"},
 		"strict named hop-by-hop":       {[]string{eu, "Domicile-Routing: strict", "Connection: domicile-routing"}, 421, "WRONG_REGION"},
+		"a misspelt strict":             {[]string{eu, "Domicile-Routing: stric"}, 400, "INVALID_ARGUMENT"},
+		"an empty routing":              {[]string{eu, "Domicile-Routing: "}, 400, "INVALID_ARGUMENT"},
 		"an empty route":                {[]string{eu, "Domicile-Route: "}, 421, "MISROUTED"},
 		"two routes":                    {[]string{eu, "Domicile-Route: a", "Domicile-Route: b"}, 421, "MISROUTED"},
 		"the key named hop-by-hop":      {[]string{eu, "Connection: authorization"}, 401, "CREDENTIAL_MISSING"},

@@ -55,7 +55,12 @@ func TestEveryRegionHasItsDocument(t *testing.T) {
 	if err := json.Unmarshal(get(p.GlobalEndpoint()+"/openapi.json").body, &document); err != nil || document.Region != "" {
 		t.Errorf("the global name serves the document of %q: %v", document.Region, err)
 	}
-	get(p.Endpoint("eu-central-1")+"/openapi/v9.yaml").mustBe(t, http.StatusNotFound, "VERSION_UNAVAILABLE")
+	for _, path := range []string{"/openapi/v9.yaml", "/openapi"} {
+		got := get(p.Endpoint("eu-central-1")+path).mustBe(t, http.StatusNotFound, "VERSION_UNAVAILABLE")
+		if !strings.Contains(string(got.body), `"versions":"v1"`) {
+			t.Errorf("the refusal of %s does not name the versions: %s", path, got.body)
+		}
+	}
 	get(p.Endpoint("eu-central-1")+"/nothing").mustBe(t, http.StatusNotFound, "VERSION_UNAVAILABLE")
 	get(p.OperationsEndpoint()+"/docs").mustBe(t, http.StatusNotFound, "VERSION_UNAVAILABLE")
 }

@@ -116,9 +116,14 @@ func (e *Edge) route(rec *recorder, r *http.Request) {
 		e.refuse(rec, r, who.unresolved(r.Header))
 		return
 	}
+	strict, err := wantsStrict(r.Header)
+	if err != nil {
+		e.refuse(rec, r, err)
+		return
+	}
 	input := routing.Input{
 		Tenant: who.tenant, Known: who.known, Route: v.method.Route, Reach: v.method.Reach, Edge: e.cfg.Region,
-		Strict: wantsStrict(r.Header), Health: e.cfg.Health(), Replica: (e.cfg.Apart || e.gate(v.method.Route) != nil) && !v.method.Streams,
+		Strict: strict, Health: e.cfg.Health(), Replica: (e.cfg.Apart || e.gate(v.method.Route) != nil) && !v.method.Streams,
 	}
 	decision := e.decide(v, input)
 	if decision.Action == routing.Replica && !e.cfg.Apart {
@@ -151,17 +156,27 @@ func (e *Edge) decide(v *visit, input routing.Input) routing.Decision {
 	return decision
 }
 
-// wantsStrict tells whether the caller forbids a forward. The header may be given more than once and hold a list: strict anywhere
-// is strict.
-func wantsStrict(header http.Header) bool {
-	for _, line := range header["Domicile-Routing"] {
+// headerRouting is the header by which a caller forbids a forward.
+const headerRouting = "Domicile-Routing"
+
+// wantsStrict tells whether the caller forbids a forward. The header may be given more than once and hold a list: strict anywhere is strict.
+// What is not strict at all is refused: a word that is misspelt would let a call go where its caller does not want it.
+func wantsStrict(header http.Header) (bool, error) {
+	lines := header[headerRouting]
+	for _, line := range lines {
 		for word := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(word), "strict") {
-				return true
+				return true, nil
 			}
 		}
 	}
-	return false
+	if len(lines) == 0 {
+		return false, nil
+	}
+	const rule = "strict, or is left out"
+	f := fault.New(errorsv1.Reason_REASON_INVALID_ARGUMENT, "%s is %s", headerRouting, rule)
+	f.Violations = []fault.Violation{{Field: headerRouting, Rule: "header", Message: rule}}
+	return false, f
 }
 
 // callOf is what the guard takes over. A method of the control region is not a tenant's, whoever is named beside it.

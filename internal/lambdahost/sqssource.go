@@ -129,7 +129,7 @@ func (s *SQSSource) poll(ctx context.Context) {
 func (s *SQSSource) receive(ctx context.Context) (*sqs.ReceiveMessageOutput, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longPoll+answerTime)
 	defer cancel()
-	return s.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{ //nolint:wrapcheck // its caller says what failed
+	return s.cfg.Client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:            aws.String(s.cfg.QueueURL),
 		MaxNumberOfMessages: int32(s.cfg.BatchSize), //nolint:gosec // 1 to 10
 		WaitTimeSeconds:     int32(longPoll / time.Second),

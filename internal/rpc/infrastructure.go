@@ -27,7 +27,7 @@ const (
 // service of the product has the path.
 func IsDocumentation(path string) bool {
 	switch path {
-	case "/docs", "/openapi.yaml", "/openapi.json", PathCatalog, PathLLMs:
+	case "/docs", "/openapi", "/openapi.yaml", "/openapi.json", PathCatalog, PathLLMs:
 		return true
 	default:
 		return strings.HasPrefix(path, "/docs/") || strings.HasPrefix(path, "/openapi/")

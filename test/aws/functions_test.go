@@ -36,6 +36,7 @@ func TestFunctions(t *testing.T) {
 	t.Run("an apply that is killed after its commit is applied once", func(t *testing.T) { s.killedApply(t, user) })
 	t.Run("settings whose apply is killed after its commit count once", s.killedSettings)
 	t.Run("what a lost relay did not tell is found by a sweep", func(t *testing.T) { s.lostRelay(t, user) })
+	t.Run("developers find the region's pages and documents behind its edge", s.documented)
 	t.Run("no personal data is anywhere in clear", s.residency)
 	t.Run("all copies agree", s.agree)
 }
@@ -303,6 +304,32 @@ func (s *stack) lostRelay(t *testing.T, user string) {
 	}
 	s.sweepNow(t, frankfurt)
 	s.shows(t, user, "fi-FI")
+}
+
+// documented reads what is for developers as a browser does: without a key, compressed, through the HTTP API and the edge function, which have none of
+// it themselves.
+func (s *stack) documented(t *testing.T) {
+	edge := s.regions[virginia].edge
+	for path, says := range map[string]string{
+		"/docs": "<title>", "/docs/reference": "<title>", "/openapi.yaml": "x-region: " + virginia, "/openapi/v1.json": `"x-region":"` + virginia + `"`,
+		"/.well-known/api-catalog": "/openapi/v1.yaml", "/llms.txt": "Virginia",
+	} {
+		got := do(t, request{method: http.MethodGet, url: edge + path})
+		if got.status != http.StatusOK || !strings.Contains(string(got.body), says) {
+			t.Errorf("%s is answered with %d, and does not say %q: %.300s", path, got.status, says, got.body)
+			continue
+		}
+		known := map[string]string{"If-None-Match": got.header.Get("ETag")}
+		if again := do(t, request{method: http.MethodGet, url: edge + path, header: known}); again.status != http.StatusNotModified || len(again.body) > 0 {
+			t.Errorf("what is known of %s is sent again: %d", path, again.status)
+		}
+	}
+	if got := do(t, request{method: http.MethodGet, url: edge + "/openapi/v9.yaml"}); got.status != http.StatusNotFound || !strings.Contains(string(got.body), `"versions":"v1"`) {
+		t.Errorf("a version that there is not is answered with %d: %.300s", got.status, got.body)
+	}
+	if got := do(t, request{method: http.MethodGet, url: edge + "/docs"}); got.header.Get("Content-Security-Policy") == "" {
+		t.Error("the pages come without a content security policy")
+	}
 }
 
 // agree compares all copies with what their homes have.

@@ -18,9 +18,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/domicile-api/domicile/internal/app"
+	"github.com/domicile-api/domicile/internal/app/developers"
 	"github.com/domicile-api/domicile/internal/ident"
 	"github.com/domicile-api/domicile/internal/lambdahost"
 	"github.com/domicile-api/domicile/internal/topology"
+	"github.com/domicile-api/domicile/openapi"
 )
 
 // stack is a deployment as AWS runs it: the services of each region, and its functions with what feeds them.
@@ -78,11 +80,15 @@ func startStack(t testing.TB) *stack {
 // startServices starts the services of all regions, without what functions do. None gets ready before the control region.
 func (s *stack) startServices(ctx context.Context) []*app.Platform {
 	s.t.Helper()
+	portal, err := developers.New(openapi.Files)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	started := make([]*app.Platform, 0, s.topology.Len())
 	for _, i := range s.topology.Regions() {
 		cfg := configOf(s.t, s.deployed, s.log)
 		port := s.topology.Port(i) + servicesOffset
-		cfg.Regions, cfg.Functions = []ident.RegionID{s.topology.ID(i)}, true
+		cfg.Regions, cfg.Functions, cfg.Portal = []ident.RegionID{s.topology.ID(i)}, true, portal
 		cfg.Port, cfg.OperationsPort = port, port+operationsOffset-servicesOffset
 		p, err := app.Start(ctx, cfg)
 		if err != nil {

@@ -1610,7 +1610,7 @@ export interface components {
         /** @description How many milliseconds the region's replica may wait until it has what the token asks for, before the call goes to the tenant's home. */
         "Domicile-Max-Wait": number;
         /** @description `strict`: do not forward the call. If another region would have to answer it, it is refused with WRONG_REGION, which says where to call. */
-        "Domicile-Routing": string;
+        "Domicile-Routing": "strict";
         /** @description The tenant, where neither the host nor the key says it. An operator's key needs it where a tenant's own would not. If it names another tenant than host or key, the call is refused with TENANT_MISMATCH. */
         "Domicile-Tenant": string;
         /** @description Names the call, so that it can be repeated when no answer came: 1 to 255 visible ASCII characters, new for each call that is meant. With another request it is refused with IDEMPOTENCY_MISMATCH. */

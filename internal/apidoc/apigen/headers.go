@@ -43,8 +43,8 @@ func requestHeaders() openapi3.ParametersMap {
 	}
 	add(paramTenant, text("", "acme-eu"), "The tenant, where neither the host nor the key says it. An operator's key needs it where a tenant's own "+
 		"would not. If it names another tenant than host or key, the call is refused with TENANT_MISMATCH.")
-	add(paramRouting, text("", "strict"), "`strict`: do not forward the call. If another region would have to answer it, it is refused with "+
-		"WRONG_REGION, which says where to call.")
+	add(paramRouting, openapi3.NewStringSchema().WithEnum("strict"), "`strict`: do not forward the call. If another region would have to "+
+		"answer it, it is refused with WRONG_REGION, which says where to call.")
 	add(paramConsistency, text("", ""), "What the caller has seen: up to 8 of the tokens that answers gave, separated by commas. The answer shows "+
 		"all of it. A token that is not the tenant's is refused with TOKEN_INVALID.")
 	add(paramMaxWait, wait, "How many milliseconds the region's replica may wait until it has what the token asks for, before the call goes to "+

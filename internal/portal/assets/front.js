@@ -212,7 +212,8 @@ async function explainRoute(event) {
 showRegions();
 setInterval(() => { if (!document.hidden) showRegions(); }, 10000);
 if (at('explorer')) {
-  at('version').value = new URLSearchParams(location.search).get('version') ?? at('version').options[0].value;
+  const asked = new URLSearchParams(location.search).get('version');
+  if ([...at('version').options].some((o) => o.value === asked)) at('version').value = asked;
   at('version').addEventListener('change', showVersion);
   at('operation').addEventListener('change', showOperation);
   at('route').addEventListener('submit', explainRoute);

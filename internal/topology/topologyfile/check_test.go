@@ -113,7 +113,8 @@ func TestEachRefusal(t *testing.T) {
 		"no roles": {edit("    roles: [standby]\n", ""), []string{
 			"8:5: roles: must contain at least 1 item(s)",
 		}},
-		"id of capitals": {edit("id: us-1", "id: US-1"), []string{"12:9: id: does not match regex pattern"}},
+		"place of two lines": {edit("id: us-1", "id: us-1\n    place: \"here\\nthere\""), []string{"13:12: place: does not match regex pattern"}},
+		"id of capitals":     {edit("id: us-1", "id: US-1"), []string{"12:9: id: does not match regex pattern"}},
 		"id none": {edit("id: us-1", "id: none"), []string{
 			`6:14: there is no region "us-1"`,
 			`12:9: a region cannot be called "none", which is how a tenant says that it has no standby`,

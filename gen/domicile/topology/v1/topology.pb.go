@@ -87,7 +87,7 @@ type Region struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The region's id, e.g. "eu-central-1": lower-case letters, digits and "-".
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The place's name, e.g. "Frankfurt".
+	// The place's name, e.g. "Frankfurt": one line.
 	Place string `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
 	// The jurisdiction, e.g. "EU".
 	Jurisdiction string `protobuf:"bytes,3,opt,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
@@ -343,10 +343,10 @@ var File_domicile_topology_v1_topology_proto protoreflect.FileDescriptor
 
 const file_domicile_topology_v1_topology_proto_rawDesc = "" +
 	"\n" +
-	"#domicile/topology/v1/topology.proto\x12\x14domicile.topology.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\"\x89\x05\n" +
+	"#domicile/topology/v1/topology.proto\x12\x14domicile.topology.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fdomicile/policy/v1/policy.proto\"\xa2\x05\n" +
 	"\x06Region\x12<\n" +
-	"\x02id\x18\x01 \x01(\tB,\xbaH%\xc8\x01\x01r 2\x1e^[a-z][a-z0-9-]{0,38}[a-z0-9]$\x88\xf8#\x01R\x02id\x12!\n" +
-	"\x05place\x18\x02 \x01(\tB\v\xbaH\x04r\x02\x18<\x88\xf8#\x01R\x05place\x12H\n" +
+	"\x02id\x18\x01 \x01(\tB,\xbaH%\xc8\x01\x01r 2\x1e^[a-z][a-z0-9-]{0,38}[a-z0-9]$\x88\xf8#\x01R\x02id\x12:\n" +
+	"\x05place\x18\x02 \x01(\tB$\xbaH\x1dr\x1b\x18<2\x17^[^\\p{C}\\p{Zl}\\p{Zp}]*$\x88\xf8#\x01R\x05place\x12H\n" +
 	"\fjurisdiction\x18\x03 \x01(\tB$\xbaH\x1d\xc8\x01\x01r\x182\x16^[A-Z][A-Z0-9-]{0,19}$\x88\xf8#\x01R\fjurisdiction\x12I\n" +
 	"\x05roles\x18\x04 \x03(\x0e2\x1a.domicile.topology.v1.RoleB\x17\xbaH\x10\x92\x01\r\b\x01\x18\x01\"\a\x82\x01\x04\x10\x01 \x00\x88\xf8#\x01R\x05roles\x12\x1e\n" +
 	"\astandby\x18\x05 \x01(\tB\x04\x88\xf8#\x01R\astandby\x12\x1e\n" +
