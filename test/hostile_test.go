@@ -227,7 +227,7 @@ func TestCompressionBomb(t *testing.T) {
 	w := gzip.NewWriter(&bomb)
 	_, _ = io.WriteString(w, `{"givenName":"`)
 	letters := bytes.Repeat([]byte("a"), 1<<20)
-	for range 200 {
+	for range 64 {
 		_, _ = w.Write(letters)
 	}
 	if err := w.Close(); err != nil {

@@ -145,7 +145,7 @@ func TestKillInTheMiddleOfCreates(t *testing.T) {
 	}
 	select {
 	case <-killed:
-	case <-time.After(bound):
+	case <-time.After(3 * bound):
 		t.Fatal("the creates do not come to their middle")
 	}
 	_ = p.end(t, syscall.SIGKILL)

@@ -69,14 +69,11 @@ func TestLayerForgetsWhatWasLaidBefore(t *testing.T) {
 	v := documents(t)
 	small := shortened(t, v.Global, "/v1/keys/{id}:revoke", "/v1/users/{id}/summary")
 	connect := shortened(t, v.Connect, "/domicile.settings.v1.SettingsService/ListConflicts")
+	beforeSmall, beforeConnect := encode(t, small), encode(t, connect)
 	rapid.Check(t, func(t *rapid.T) {
 		base := small
 		if rapid.Bool().Draw(t, "over Connect") {
 			base = connect
-		}
-		before, err := base.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
 		}
 		first, second := drawTopology(t, "first"), drawTopology(t, "second")
 		region := rapid.SampledFrom(append(second.IDs(), ident.NoRegion)).Draw(t, "region")
@@ -100,11 +97,11 @@ func TestLayerForgetsWhatWasLaidBefore(t *testing.T) {
 		if strings.Contains(string(a), "first-region") {
 			t.Fatal("something of the region that was laid before is left")
 		}
-		if after, err := base.MarshalJSON(); err != nil || string(after) != string(before) {
-			t.Fatalf("Layer changed what it was given (%v)", err)
-		}
 		checkLaid(t, direct, second, region)
 	})
+	if encode(t, small) != beforeSmall || encode(t, connect) != beforeConnect {
+		t.Error("Layer changed what it was given")
+	}
 }
 
 // shortened is a document with some of its paths, so that many topologies can be tried.

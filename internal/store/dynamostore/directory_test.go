@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -254,10 +255,13 @@ func TestDirectoryFeed(t *testing.T) {
 		d, _ := newDirectory(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
+		var mu sync.Mutex // What the clock wakes has not seen what was done before it was waited for.
 		var sizes []int
 		refuse := 2
 		go func() {
 			ended <- d.Changes(ctx, func(changes []store.Change) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if len(changes) > 0 && refuse > 0 {
 					refuse--
 					return errors.New("not now")
@@ -266,9 +270,14 @@ func TestDirectoryFeed(t *testing.T) {
 				return nil
 			})
 		}()
-		synctest.Wait()
-		if !slices.Equal(sizes, []int{0}) {
-			t.Fatalf("at the beginning: batches of %v, want an empty one", sizes)
+		batches := func() []int {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(sizes)
+		}
+		if got := batches(); !slices.Equal(got, []int{0}) {
+			t.Fatalf("at the beginning: batches of %v, want an empty one", got)
 		}
 		for n := range 3 {
 			if err := d.Commit(t.Context(), record(n+1, "v", "")); err != nil {
@@ -276,18 +285,15 @@ func TestDirectoryFeed(t *testing.T) {
 			}
 		}
 		time.Sleep(dynamostore.DirectoryInterval / 2) // Of the bubble's clock.
-		synctest.Wait()
-		told := 0
-		for _, size := range sizes {
+		before, told := batches(), 0
+		for _, size := range before {
 			told += size
 		}
 		if told != 3 {
-			t.Errorf("batches of %v tell of %d commits, want 3", sizes, told)
+			t.Errorf("batches of %v tell of %d commits, want 3", before, told)
 		}
-		before := len(sizes)
 		time.Sleep(2 * dynamostore.DirectoryInterval)
-		synctest.Wait()
-		if got := sizes[before:]; !slices.Equal(got, []int{0, 0}) {
+		if got := batches()[len(before):]; !slices.Equal(got, []int{0, 0}) {
 			t.Errorf("in two intervals: batches of %v, want two empty ones", got)
 		}
 		cancel()
