@@ -36,16 +36,18 @@ type consumer struct {
 
 	mu      sync.Mutex
 	pending []store.Change
-	// untold says that there may be changes that are not in pending.
-	untold bool
+	// lost says that changes were not kept: until the consumer has been told, none are. doubt says that others may have made some.
+	lost, doubt bool
 }
 
-// add keeps changes for the consumer; none: there may be some.
+// add keeps changes for the consumer.
 func (c *consumer) add(changes []store.Change) {
 	c.mu.Lock()
-	if len(changes) == 0 || len(c.pending)+len(changes) > maxPending {
-		c.pending, c.untold = nil, true
-	} else if !c.untold {
+	switch {
+	case c.lost:
+	case len(c.pending)+len(changes) > maxPending:
+		c.pending, c.lost = nil, true
+	default:
 		c.pending = append(c.pending, changes...)
 	}
 	c.mu.Unlock()
@@ -55,13 +57,25 @@ func (c *consumer) add(changes []store.Change) {
 	}
 }
 
-// take returns what was kept.
-func (c *consumer) take() (changes []store.Change, some bool) {
+// suspect notes that others may have made changes; it takes nothing from what was kept.
+func (c *consumer) suspect() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	changes, some = c.pending, c.untold || len(c.pending) > 0
-	c.pending, c.untold = nil, false
-	return changes, some
+	c.doubt = true
+}
+
+// take returns what is to be told: the changes that were kept, then an empty batch if there may be more.
+func (c *consumer) take() (batches [][]store.Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.pending) > 0 {
+		batches = append(batches, c.pending)
+	}
+	if c.lost || c.doubt {
+		batches = append(batches, nil)
+	}
+	c.pending, c.lost, c.doubt = nil, false, false
+	return batches
 }
 
 // Commit implements store.Store.
@@ -102,7 +116,7 @@ func (s *Store) tell(changes []store.Change) {
 
 // Changes implements store.Store.
 func (s *Store) Changes(ctx context.Context, fn func([]store.Change) error) error {
-	c := &consumer{bell: make(chan struct{}, 1), untold: true}
+	c := &consumer{bell: make(chan struct{}, 1), lost: true}
 	s.mu.Lock()
 	s.consumers[c] = struct{}{}
 	s.mu.Unlock()
@@ -113,24 +127,35 @@ func (s *Store) Changes(ctx context.Context, fn func([]store.Change) error) erro
 	}()
 	tick := time.NewTicker(s.interval)
 	defer tick.Stop()
-	for ctx.Err() == nil { // Whoever has ended is told nothing more, whatever else is ready.
-		if changes, some := c.take(); some {
-			for fn(changes) != nil {
-				if err := pause(ctx, refusedPause); err != nil {
-					return err
-				}
+	for {
+		for _, batch := range c.take() {
+			if err := give(ctx, fn, batch); err != nil {
+				return err
 			}
-			continue
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.bell:
 		case <-tick.C:
-			c.add(nil)
+			c.suspect()
 		}
 	}
-	return ctx.Err()
+}
+
+// give hands a batch over until it is taken. Whoever has ended is told nothing more.
+func give(ctx context.Context, fn func([]store.Change) error, batch []store.Change) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if fn(batch) == nil {
+			return nil
+		}
+		if err := pause(ctx, refusedPause); err != nil {
+			return err
+		}
+	}
 }
 
 // refusedPause is how long a consumer that refused a batch is left alone.

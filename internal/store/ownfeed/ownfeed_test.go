@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +124,36 @@ func TestIntervalSaysThatThereMayBeMore(t *testing.T) {
 		synctest.Wait()
 		if len(got) != 6 {
 			t.Errorf("%d batches in five minutes and at the beginning, want 6", len(got))
+		}
+	})
+}
+
+// What is committed at the moment at which the feed says that there may be more is told all the same.
+func TestIntervalTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := ownfeed.New(failing{}, time.Minute)
+		const commits = 1000
+		got := make(chan []string, 3*commits)
+		go follow(ctx, s, false, got)
+		synctest.Wait()
+		for i := range commits {
+			time.Sleep(time.Minute) // of the bubble's time
+			if err := s.Commit(ctx, put(strconv.Itoa(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		close(got)
+		told := 0
+		for batch := range got {
+			told += len(batch)
+		}
+		if told != commits {
+			t.Errorf("%d of %d commits were told of", told, commits)
 		}
 	})
 }
